@@ -1,0 +1,59 @@
+// child.h - what one child process has of us: its relay, its row, its inert descriptor.
+//
+// Layer:    httpd.
+// Owns:     the relay and with it every tunnel of this process.
+// Threads:  start() and stop() the child's main thread; the rest any worker thread.
+// Errors:   start() throws what the relay throws; make_inert() gives an empty descriptor.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "httpd/httpd_api.h"
+#include "httpd/module_state.h"
+#include "httpd/shared_rows.h"
+#include "relay/relay.h"
+#include "relay/unique_fd.h"
+
+namespace wsbalance::httpd {
+
+// What the log says about a tunnel. No pool: it outlives request and connection.
+struct TunnelInfo final : relay::TunnelContext {
+  server_rec* server = nullptr;  // The virtual host; lives as long as the process.
+  std::string client;            // Address and port.
+  std::string member;            // The worker's name.
+};
+
+class Child final : public relay::TunnelObserver {
+ public:
+  // Makes the child's object and starts its relay threads; they are stopped by a cleanup of `pool`.
+  // The object itself is left to the end of the process: prefork may run that cleanup in a signal
+  // handler, where nothing may be freed.
+  static Child* start(apr_pool_t* pool, server_rec* server, ModuleState& state);
+
+  relay::Relay& relay() { return relay_; }
+  ChildRow& row() { return *row_; }
+
+  // Is this the first handshake in a second that finds no slot? The others need no warning.
+  bool should_warn_of_waiting();
+
+  // A new descriptor that is open, connected to nothing, and fails every read and write at once.
+  relay::UniqueFd make_inert() const;
+
+  void tunnel_ended(const relay::TunnelSummary& summary,
+                    relay::TunnelContext* context) noexcept override;
+
+ private:
+  Child(server_rec* server, ModuleState& state);
+  static apr_status_t stop(void* data);
+
+  ModuleState& state_;
+  ChildRow own_row_;  // Counts where the shared rows are all taken.
+  ChildRow* row_;
+  std::atomic<apr_time_t> warned_of_waiting_{0};
+  relay::UniqueFd inert_;
+  relay::Relay relay_;
+};
+
+}  // namespace wsbalance::httpd

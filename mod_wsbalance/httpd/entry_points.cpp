@@ -1,0 +1,56 @@
+// entry_points.cpp - the functions that mod_wsbalance.c names, and the map of all hooks.
+//
+// In the order in which httpd calls them:
+//
+//   pre_config            startup          mod_proxy is there, and loaded before us?
+//   post_config           startup          shared rows, limits
+//   child_init            startup, child   the relay of this process starts
+//   check_trans           route            (mod_proxy) is a ws:// route right for this request?
+//   fixups                route            426 where nothing else took the request
+//   canon_handler         route            (mod_proxy) ws:// URLs where no other module does it
+//   scheme_handler        upgrade_handler  (mod_proxy) handshake, 101, hand-over to the relay
+//   post_request          upgrade_handler  (mod_proxy) our refusals are not the member's
+//   pre_close_connection  detach           a connection that was given away closes at once
+//   status_hook           status           (mod_status) figures
+//   child_status          startup          the row of a child that died is cleared
+#include "httpd/config.h"
+#include "httpd/detach.h"
+#include "httpd/directives.h"
+#include "httpd/pool.h"
+#include "httpd/route.h"
+#include "httpd/startup.h"
+#include "httpd/status.h"
+#include "httpd/upgrade_handler.h"
+
+namespace w = wsbalance::httpd;
+
+extern "C" {
+
+void* wsbalance_create_dir_config(apr_pool_t* pool, char*) {
+  return w::pool_new<w::DirConfig>(pool);
+}
+
+void* wsbalance_merge_dir_config(apr_pool_t* pool, void* base, void* add) {
+  return w::pool_new<w::DirConfig>(
+      pool, w::merge(*static_cast<w::DirConfig*>(base), *static_cast<w::DirConfig*>(add)));
+}
+
+void* wsbalance_create_server_config(apr_pool_t* pool, server_rec*) {
+  return w::pool_new<w::ServerConfig>(pool);
+}
+
+// All of it stands in the main server only.
+void* wsbalance_merge_server_config(apr_pool_t* pool, void* base, void*) {
+  return w::pool_new<w::ServerConfig>(pool, *static_cast<w::ServerConfig*>(base));
+}
+
+void wsbalance_register_hooks(apr_pool_t*) {
+  w::register_startup_hooks();
+  if (!w::is_proxy_loaded()) return;  // Start-up ends with a line that says so.
+  w::register_route_hooks();
+  w::register_upgrade_hooks();
+  w::register_detach_hooks();
+  w::register_status_hooks();
+}
+
+}  // extern "C"

@@ -1,0 +1,53 @@
+// member_connection.h - a fresh connection to a member, from mod_proxy's pools and back to them.
+//
+// Layer:    httpd.
+// Owns:     one proxy_conn_rec; it is closed and released at the end on every way out, so
+//           nothing of a handshake is ever used again for a request.
+// Threads:  the worker thread of the request.
+// Errors:   open() gives the HTTP status for the client, as mod_proxy's scheme handlers do.
+#pragma once
+
+#include "httpd/httpd_api.h"
+
+namespace wsbalance::httpd {
+
+// What mod_proxy gave to the scheme handler.
+struct MemberRoute {
+  proxy_worker* worker = nullptr;
+  proxy_server_conf* conf = nullptr;
+  char* url = nullptr;
+  const char* proxy_name = nullptr;  // ProxyRemote, or null.
+  apr_port_t proxy_port = 0;
+};
+
+class MemberConnection {
+ public:
+  MemberConnection(request_rec* r, const MemberRoute& route) : r_(r), route_(route) {}
+  MemberConnection(const MemberConnection&) = delete;
+  MemberConnection& operator=(const MemberConnection&) = delete;
+  ~MemberConnection() { release(); }
+
+  // Connects, in at most `connect_timeout` for each address of the member. Returns OK, or the
+  // status of the answer; mod_proxy has logged why.
+  int open(apr_interval_time_t connect_timeout);
+
+  // Sends the request head with the upgrade. Returns OK or a status.
+  int send_request();
+
+  proxy_conn_rec* get() const { return connection_; }
+  const char* server_port_text() const { return server_port_; }
+
+  // Gives it back early. Buckets made with its allocator must be gone.
+  void release();
+
+ private:
+  bool connect(apr_interval_time_t timeout);
+
+  request_rec* r_;
+  MemberRoute route_;
+  proxy_conn_rec* connection_ = nullptr;
+  apr_uri_t uri_{};
+  char server_port_[32] = "";
+};
+
+}  // namespace wsbalance::httpd

@@ -1,0 +1,97 @@
+#include "httpd/startup.h"
+
+#include <algorithm>
+
+#include "httpd/child.h"
+#include "httpd/config.h"
+#include "httpd/guard.h"
+#include "httpd/module_state.h"
+#include "httpd/pool.h"
+#include "httpd/shared_rows.h"
+
+namespace wsbalance::httpd {
+namespace {
+
+int ask_mpm(int question) {
+  int answer = 0;
+  return ap_mpm_query(question, &answer) == APR_SUCCESS ? answer : 0;
+}
+
+// Before any directive is run, so that this line comes before mod_proxy's missing directives.
+int check_proxy(apr_pool_t*, apr_pool_t*, apr_pool_t*) {
+  if (is_proxy_loaded()) return OK;
+  if (ap_find_linked_module("mod_proxy.c") != nullptr) {
+    ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_CRIT, 0, nullptr,
+                 "WSB0011: mod_wsbalance is loaded before mod_proxy: put the LoadModule line of "
+                 "proxy_module before that of wsbalance_module");
+  } else {
+    ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_CRIT, 0, nullptr,
+                 "WSB0012: mod_wsbalance needs mod_proxy: put a LoadModule line for proxy_module "
+                 "before that of wsbalance_module (Debian: a2enmod proxy)");
+  }
+  return HTTP_INTERNAL_SERVER_ERROR;
+}
+
+// Half of all workers, so that the other half is there for requests that no member holds up.
+std::uint32_t default_waiting_handshakes() {
+  const int workers = ask_mpm(AP_MPMQ_MAX_DAEMONS) * std::max(1, ask_mpm(AP_MPMQ_MAX_THREADS));
+  return static_cast<std::uint32_t>(std::max(1, workers / 2));
+}
+
+int make_state(apr_pool_t* pool, server_rec* server) {
+  const ServerConfig& config = server_config(server);
+  apr_status_t rv = APR_SUCCESS;
+  auto* state = pool_new<ModuleState>(pool);
+  const auto children = static_cast<std::size_t>(std::max(1, ask_mpm(AP_MPMQ_HARD_LIMIT_DAEMONS)));
+  state->rows = SharedRows::create(pool, children, &rv);
+  if (state->rows == nullptr) {
+    ap_log_error(APLOG_MARK, APLOG_CRIT, rv, server,
+                 "WSB0013: no shared memory for the counters of %" APR_SIZE_T_FMT " children",
+                 children);
+    return HTTP_INTERNAL_SERVER_ERROR;
+  }
+  state->waiting_handshakes_max =
+      config.waiting_handshakes_max.value_or(default_waiting_handshakes());
+  state->relay.threads = config.threads.value_or(kThreadsDefault);
+  state->relay.buffer_total_bytes_max = config.buffer_total_bytes_max.value_or(kBufferTotalDefault);
+  for (server_rec* s = server; s != nullptr; s = s->next) mutable_server_config(s).state = state;
+
+  ap_log_error(APLOG_MARK, APLOG_INFO, 0, server,
+               "WSB0014: mod_wsbalance %s: %u relay thread(s) a child, at most %u handshakes "
+               "waiting, at most %" APR_SIZE_T_FMT " bytes kept in a process",
+               WSB_VERSION, state->relay.threads, state->waiting_handshakes_max,
+               state->relay.buffer_total_bytes_max);
+  return OK;
+}
+
+int on_post_config(apr_pool_t* pool, apr_pool_t*, apr_pool_t*, server_rec* server) {
+  // httpd reads its configuration twice at start; nothing of the first reading stays.
+  if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) return OK;
+  return guarded(server, "post_config", HTTP_INTERNAL_SERVER_ERROR,
+                 [&] { return make_state(pool, server); });
+}
+
+void on_child_init(apr_pool_t* pool, server_rec* server) {
+  guarded(server, "child_init", OK, [&] {
+    ModuleState& state = *server_config(server).state;
+    state.child = Child::start(pool, server, state);
+    return OK;
+  });
+}
+
+// In the parent. A child that ended in order has freed its row itself.
+void on_child_status(server_rec* server, pid_t pid, ap_generation_t, int, mpm_child_status status) {
+  if (status != MPM_CHILD_EXITED) return;
+  if (const ModuleState* state = server_config(server).state) state->rows->release(pid);
+}
+
+}  // namespace
+
+void register_startup_hooks() {
+  ap_hook_pre_config(check_proxy, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
+  ap_hook_post_config(on_post_config, nullptr, nullptr, APR_HOOK_MIDDLE);
+  ap_hook_child_init(on_child_init, nullptr, nullptr, APR_HOOK_MIDDLE);
+  ap_hook_child_status(on_child_status, nullptr, nullptr, APR_HOOK_MIDDLE);
+}
+
+}  // namespace wsbalance::httpd

@@ -1,0 +1,234 @@
+#include "httpd/upgrade_handler.h"
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "httpd/answer_headers.h"
+#include "httpd/answer_reader.h"
+#include "httpd/child.h"
+#include "httpd/config.h"
+#include "httpd/detach.h"
+#include "httpd/guard.h"
+#include "httpd/handshake_slot.h"
+#include "httpd/member_connection.h"
+#include "httpd/plain_answer.h"
+#include "httpd/refusal.h"
+#include "httpd/request_view.h"
+#include "httpd/switching_response.h"
+#include "httpd/url_scheme.h"
+#include "protocol/accept_key.h"
+#include "protocol/upgrade_response.h"
+#include "relay/tunnel.h"
+
+namespace wsbalance::httpd {
+namespace {
+
+// A worker takes ProxyTimeout over as its own timeout (mod_proxy.h, PROXY_COPY_CONF_PARAMS), which
+// is not what an administrator said of this member.
+apr_interval_time_t handshake_timeout(const request_rec* r, const MemberRoute& route) {
+  if (const auto& configured = dir_config(r).handshake_timeout) return *configured;
+  const proxy_worker_shared& worker = *route.worker->s;
+  const bool is_proxy_timeout = route.conf->timeout_set && route.conf->timeout == worker.timeout;
+  return worker.timeout_set && !is_proxy_timeout ? worker.timeout : kHandshakeTimeoutDefault;
+}
+
+protocol::HeadLimits head_limits(const proxy_worker* worker) {
+  protocol::HeadLimits limits;
+  if (worker->s->response_field_size_set) limits.line_bytes_max = worker->s->response_field_size;
+  return limits;
+}
+
+// The member broke a rule: nothing of what it sent reaches the client.
+int refuse_bad_answer(request_rec* r, const MemberRoute& route, protocol::HandshakeError error) {
+  const protocol::HandshakeRule& rule = protocol::rule_of(error);
+  ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: member %s sent no valid answer: %s (%s)",
+                rule.log_id, route.worker->s->name_ex, rule.text, rule.reference);
+  close_if_bytes_wait(r);
+  return rule.status;
+}
+
+// Makes everything that a tunnel needs and that may be refused, before the client is told yes.
+struct PreparedTunnel {
+  relay::UniqueFd client_inert;
+  relay::UniqueFd member_inert;
+  std::unique_ptr<relay::Tunnel> tunnel;
+  std::vector<std::byte> from_client;  // What httpd has read already.
+  std::vector<std::byte> from_member;
+
+  explicit operator bool() const { return client_inert && member_inert && tunnel != nullptr; }
+};
+
+PreparedTunnel prepare_tunnel(request_rec* r, const Child& child, const proxy_worker* worker) {
+  auto info = std::make_unique<TunnelInfo>();
+  info->server = r->server;
+  info->client =
+      std::string(r->useragent_ip) + ':' + std::to_string(r->connection->client_addr->port);
+  info->member = worker->s->name_ex;
+
+  relay::TunnelSettings settings;
+  settings.buffer_bytes_max = dir_config(r).buffer_bytes_max.value_or(kBufferDefault);
+  PreparedTunnel prepared{child.make_inert(),
+                          child.make_inert(),
+                          std::make_unique<relay::Tunnel>(settings, std::move(info)),
+                          {},
+                          {}};
+  // httpd reads into buckets of this size and asks for more only when one is used up.
+  prepared.from_client.reserve(AP_IOBUFSIZE);
+  prepared.from_member.reserve(AP_IOBUFSIZE);
+  return prepared;
+}
+
+// From here on httpd has nothing of the two connections but inert descriptors.
+void hand_over(request_rec* r, Child& child, proxy_conn_rec* member, PreparedTunnel prepared) {
+  conn_rec* client = r->connection;
+  relay::UniqueFd client_fd =
+      take_descriptor(ap_get_conn_socket(client), std::move(prepared.client_inert));
+  relay::UniqueFd member_fd = take_descriptor(member->sock, std::move(prepared.member_inert));
+  mark_detached(client);
+  take_buffered_input(client, prepared.from_client);
+  take_buffered_input(member->connection, prepared.from_member);
+
+  // What httpd still does with this request must not pass the request's filters: they would write
+  // an answer of their own (as ap_proxy_tunnel_create() does it).
+  r->input_filters = r->proto_input_filters = client->input_filters;
+  r->output_filters = r->proto_output_filters = client->output_filters;
+  client->keepalive = AP_CONN_CLOSE;
+
+  prepared.tunnel->adopt(std::move(client_fd), std::move(member_fd), prepared.from_client,
+                         prepared.from_member);
+  child.relay().submit(std::move(prepared.tunnel));
+}
+
+// The member answered 101: checks it, answers the client, hands the tunnel over.
+int switch_protocols(request_rec* r, Child& child, MemberConnection& member,
+                     const MemberRoute& route, const RequestView& request,
+                     const protocol::ResponseHead& head) {
+  const protocol::Fields request_fields = request.head().fields;
+  const std::string accept =
+      protocol::accept_key(protocol::first_value(request_fields, "Sec-WebSocket-Key"));
+  const auto error = protocol::check_switching_response(head.version_minor(), head.fields(),
+                                                        {accept, request_fields});
+  if (error != protocol::HandshakeError::none) return refuse_bad_answer(r, route, error);
+
+  PreparedTunnel prepared = prepare_tunnel(r, child, route.worker);
+  if (!prepared) {
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, errno, r,
+                  "WSB0221: no descriptor left for a tunnel: 503 (raise the limit of open files)");
+    return refuse_busy(r);
+  }
+  take_member_fields(r, head.fields());
+  remove_hop_by_hop(r);  // Connection is set anew: it does not matter what else it says.
+  if (!send_switching_response(r, accept)) return DONE;  // The client has gone.
+  hand_over(r, child, member.get(), std::move(prepared));
+  return OK;
+}
+
+int refuse_late(request_rec* r, const MemberRoute& route, apr_interval_time_t timeout) {
+  ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                "WSB0222: member %s did not answer the handshake within %" APR_TIME_T_FMT
+                " ms: 504 (WSBalanceHandshakeTimeout)",
+                route.worker->s->name_ex, apr_time_as_msec(timeout));
+  apr_table_setn(r->notes, "proxy_timedout", "1");  // failontimeout of the balancer looks for it.
+  close_if_bytes_wait(r);
+  return HTTP_GATEWAY_TIME_OUT;
+}
+
+// The client did not wait for the member: nobody reads an answer.
+int give_up(request_rec* r, const MemberRoute& route) {
+  ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                "WSB0225: the client went away while member %s had not answered the handshake",
+                route.worker->s->name_ex);
+  r->connection->aborted = 1;
+  return refuse_gone(r);
+}
+
+// A valid upgrade on a route of ours: asks the member and does what it says.
+int serve_upgrade(request_rec* r, ModuleState& state, const MemberRoute& route,
+                  const RequestView& request) {
+  Child& child = *state.child;
+  HandshakeSlot slot(state, child.row());
+  if (!slot) {
+    ap_log_rerror(APLOG_MARK, child.should_warn_of_waiting() ? APLOG_WARNING : APLOG_INFO, 0, r,
+                  "WSB0223: %u handshakes are waiting for members: 503 (WSBalanceMaxHandshakes)",
+                  state.waiting_handshakes_max);
+    return refuse_busy(r);
+  }
+
+  const apr_interval_time_t timeout = handshake_timeout(r, route);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::microseconds(timeout);
+  MemberConnection member(r, route);
+  int status = member.open(timeout);
+  if (status == OK) status = member.send_request();
+  if (status != OK) {
+    close_if_bytes_wait(r);
+    return status;
+  }
+
+  protocol::ResponseHead head(head_limits(route.worker));
+  const AnswerResult result = read_answer_head(r, member.get(), deadline, head);
+  slot.release();
+  switch (result) {
+    case AnswerResult::timed_out:
+      return refuse_late(r, route, timeout);
+    case AnswerResult::client_gone:
+      return give_up(r, route);
+    case AnswerResult::failed:
+      return refuse_bad_answer(r, route, head.error());
+    case AnswerResult::complete:
+      break;
+  }
+  if (head.status() == HTTP_SWITCHING_PROTOCOLS) {
+    return switch_protocols(r, child, member, route, request, head);
+  }
+  close_if_bytes_wait(r);
+  return pass_plain_answer(r, route.conf, member, head);
+}
+
+int handle(request_rec* r, const MemberRoute& route) {
+  // wss and https members are not detached yet: mod_proxy's own modules serve them.
+  const bool is_websocket_route = has_scheme(route.url, "ws");
+  if (!(is_websocket_route || has_scheme(route.url, "http")) || r->proxyreq != PROXYREQ_REVERSE ||
+      !is_enabled(r) || is_left_alone(r, route.worker)) {
+    return DECLINED;
+  }
+  // Told to speak HTTP/1.0, mod_proxy would send a request that cannot be an upgrade.
+  if (apr_table_get(r->subprocess_env, "force-proxy-request-1.0") != nullptr) return DECLINED;
+  ModuleState& state = *server_config(r->server).state;
+  if (state.child == nullptr) return DECLINED;
+  if (!wants_websocket(r)) return is_websocket_route ? refuse_plain_request(r) : DECLINED;
+  if (const char* obstacle = obstacle_to_detach(r->connection)) {
+    ap_log_rerror(
+        APLOG_MARK, APLOG_DEBUG, 0, r,
+        "WSB0224: not detached because of %s on the client's connection: left to mod_proxy",
+        obstacle);
+    return DECLINED;
+  }
+  const RequestView request(r);
+  const auto error = protocol::check_request(request.head());
+  if (error != protocol::HandshakeError::none) return refuse_request(r, error);
+  return serve_upgrade(r, state, route, request);
+}
+
+int on_scheme_handler(request_rec* r, proxy_worker* worker, proxy_server_conf* conf, char* url,
+                      const char* proxy_name, apr_port_t proxy_port) {
+  return guarded(r, "scheme_handler", HTTP_INTERNAL_SERVER_ERROR, [&] {
+    return handle(r, {worker, conf, url, proxy_name, proxy_port});
+  });
+}
+
+// A refusal of our own says nothing about the member: mod_proxy_balancer's failonstatus must not
+// see it. Only the first module that does not decline is asked.
+int on_post_request(proxy_worker*, proxy_balancer*, request_rec* r, proxy_server_conf*) {
+  return is_own_refusal(r) ? OK : DECLINED;
+}
+
+}  // namespace
+
+void register_upgrade_hooks() {
+  proxy_hook_scheme_handler(on_scheme_handler, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
+  proxy_hook_post_request(on_post_request, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
+}
+
+}  // namespace wsbalance::httpd

@@ -1,0 +1,82 @@
+// member.h - the load tool's member: echoes, pushes without end, or never answers.
+//
+// Owns:     its connections.
+// Threads:  one.
+#pragma once
+
+#include "load/peer.h"
+
+namespace load {
+
+class Member {
+ public:
+  explicit Member(unsigned long port) : listener_(new_socket(SOCK_NONBLOCK, 0)) {
+    const int one = 1;
+    setsockopt(listener_.fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    const sockaddr_in address = address_of(port);
+    if (bind(listener_.fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+        listen(listener_.fd, 4096) != 0) {
+      fail(std::string("bind: ") + std::strerror(errno));
+    }
+    poller_.watch(listener_, EPOLLIN);
+  }
+
+  [[noreturn]] void run() {
+    for (;;) {
+      poller_.wait(-1, [this](Peer& peer, std::uint32_t events) {
+        if (&peer == &listener_) {
+          const int fd = accept4(listener_.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+          if (fd >= 0) poller_.watch(*new Peer(fd), EPOLLIN);
+        } else if (!serve(peer, events)) {
+          delete &peer;
+        }
+      });
+    }
+  }
+
+ private:
+  bool serve(Peer& peer, std::uint32_t events) {
+    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && !peer.fill(65536)) return false;
+    if (peer.state == Peer::shaking && !answer(peer)) return false;
+    int opcode = 0;
+    std::string payload;
+    while (peer.state == Peer::open && take_frame(peer.in, opcode, payload)) {
+      peer.out += frame(opcode, payload, false);
+      if (opcode == kClose) peer.state = Peer::closing;
+    }
+    static const std::string block = frame(kBinary, std::string(16384, 'x'), false);
+    if (peer.state == Peer::pushing && peer.out.empty()) peer.out = block;
+    if (!peer.flush() || (peer.state == Peer::closing && peer.out.empty())) return false;
+    const bool writes = !peer.out.empty() || peer.state == Peer::pushing;
+    poller_.watch(peer, writes ? EPOLLOUT : EPOLLIN);
+    return true;
+  }
+
+  static bool answer(Peer& peer) {
+    const std::size_t end = peer.in.find("\r\n\r\n");
+    if (end == std::string::npos) return true;
+    const std::string head = peer.in.substr(0, end + 2);
+    peer.in.erase(0, end + 4);
+    const std::string key = field(head, "Sec-WebSocket-Key");
+    if (key.empty()) {
+      peer.out += "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
+    } else if (head.find("/hang") != std::string::npos) {
+      peer.state = Peer::hanging;
+    } else {
+      const bool pushes = head.find("/push") != std::string::npos;
+      peer.state = pushes ? Peer::pushing : Peer::open;
+      const int small = 16384;  // What the kernel keeps is not what is measured.
+      if (pushes) setsockopt(peer.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+      peer.out +=
+          "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+          "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
+          accept_key(key) + "\r\n\r\n";
+    }
+    return true;
+  }
+
+  Poller poller_;
+  Peer listener_;
+};
+
+}  // namespace load

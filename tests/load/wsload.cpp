@@ -1,0 +1,247 @@
+// wsload.cpp - the crowd for scripts/figures: a member and clients by the thousand, on 127.0.0.1.
+//
+// One thread and one epoll loop per process. Every message says whose it is and which one, so an
+// echo that was lost, changed, repeated or given to another tunnel is seen. Clients print one line
+// of key=value pairs.
+#include <sys/resource.h>
+
+#include <csignal>
+#include <thread>
+
+#include "load/crowd.h"
+#include "load/member.h"
+
+namespace load {
+namespace {
+
+constexpr char kUsage[] =
+    "wsload serve   --port P\n"
+    "    a member: echoes; /push sends without end, /hang never answers, no upgrade: 200\n"
+    "wsload tunnels --port P --path /ws/ --count N [--at-once 16] [--messages 2] [--size 125]\n"
+    "               [--hold SECONDS]   opens, echoes and compares on all, holds, closes\n"
+    "wsload slow    --port P --path /ws/push --count N --seconds S [--read BYTES_PER_SECOND]\n"
+    "wsload shakes  --port P --path /ws/hang --count N --seconds S   handshakes all at once\n"
+    "wsload pair    --port P --path /ws/ --seconds S   one tunnel, message after message\n"
+    "wsload get     --port P --path / --seconds S      one ordinary GET after the other\n";
+
+// Opens, echoes on all, holds, closes.
+class Tunnels : public Crowd {
+ public:
+  explicit Tunnels(const Options& options)
+      : Crowd(options, 16),
+        messages_(number(options, "messages", 2)),
+        size_(number(options, "size", 125)),
+        hold_(static_cast<double>(number(options, "hold", 0))) {}
+
+  void run_all() {
+    const auto start = Clock::now();
+    run(kPhaseSeconds, [this] { return all_answered(); });
+    const unsigned long opened = answers_[101];
+    for (unsigned long round = 1; round <= messages_; ++round) {
+      for (auto& peer : peers_) {
+        if (peer->state == Peer::open) write(*peer, frame(kBinary, message(*peer), true));
+      }
+      run(kPhaseSeconds, [&] { return echoed_ >= round * open_; });
+    }
+    if (hold_ > 0) {  // Whoever measures waits for this line.
+      std::printf("open=%lu\n", open_);
+      std::fflush(stdout);
+      run(hold_, [] { return false; });
+    }
+    const unsigned long left = open_;
+    for (auto& peer : peers_) {
+      if (peer->state != Peer::open) continue;
+      peer->state = Peer::closing;
+      write(*peer, frame(kClose, kCloseNormal, true));
+    }
+    run(kPhaseSeconds, [&] { return closed_ + unclean_ == left; });
+    std::printf("opened=%lu refused=%lu echoed=%lu wrong=%lu lost=%lu closed=%lu seconds=%.1f\n",
+                opened, count_ - opened, echoed_, wrong_, opened - left, closed_,
+                ms_since(start) / 1000);
+  }
+
+ private:
+  static constexpr double kPhaseSeconds = 120;
+
+  std::string message(const Peer& peer) const {
+    std::string text = std::to_string(peer.id) + " " + std::to_string(peer.received) + " ";
+    while (text.size() < size_) text += static_cast<char>('a' + (text.size() + peer.id) % 26);
+    return text;
+  }
+
+  void received(Peer& peer, const std::string& payload) override {
+    ++(payload == message(peer) ? echoed_ : wrong_);
+    ++peer.received;
+  }
+
+  unsigned long messages_, size_, echoed_ = 0, wrong_ = 0;
+  double hold_;
+};
+
+// Members push, the clients read a trickle or nothing.
+class Slow : public Crowd {
+ public:
+  explicit Slow(const Options& options)
+      : Crowd(options, 16),
+        bytes_(number(options, "read", 0)),
+        seconds_(static_cast<double>(number(options, "seconds", 10))) {
+    reads_ = false;
+    receive_buffer_ = 4096;  // What the kernel keeps is not what is measured.
+  }
+
+  void run_all() {
+    run(300, [this] { return all_answered(); });
+    std::printf("open=%lu\n", open_);
+    std::fflush(stdout);
+    run(seconds_, [] { return false; });
+    std::printf("opened=%lu refused=%lu open_at_end=%lu read=%lu\n", answers_[101],
+                count_ - answers_[101], open_, read_);
+  }
+
+ private:
+  // Each tunnel in turn, all of them once a second.
+  void turned() override {
+    const double ms = ms_since(last_);
+    const auto due = static_cast<std::size_t>(ms / 1000 * static_cast<double>(peers_.size()));
+    if (bytes_ == 0 || due == 0) return;
+    last_ = Clock::now();
+    for (std::size_t i = 0; i < std::min(due, peers_.size()); ++i) {
+      Peer& peer = *peers_[next_++ % peers_.size()];
+      if (peer.state != Peer::open) continue;
+      if (!peer.fill(bytes_)) end(peer);
+      read_ += peer.in.size();
+      peer.in.clear();
+    }
+  }
+
+  unsigned long bytes_, read_ = 0;
+  std::size_t next_ = 0;
+  Clock::time_point last_ = Clock::now();
+  double seconds_;
+};
+
+// Handshakes that nobody answers, or not in time.
+class Shakes : public Crowd {
+ public:
+  explicit Shakes(const Options& options)
+      : Crowd(options, ~0UL), seconds_(static_cast<double>(number(options, "seconds", 10))) {}
+
+  void run_all() {
+    run(seconds_, [this] { return all_answered(); });
+    for (const auto& [status, count] : answers_) std::printf("status_%d=%lu ", status, count);
+    std::printf("waiting=%lu retry_after=%lu\n", shaking_, retry_after_);
+  }
+
+ private:
+  double seconds_;
+};
+
+// A blocking connection for the single, ordinary client.
+std::unique_ptr<Peer> dial(unsigned long port) {
+  auto peer = std::make_unique<Peer>(new_socket(0, 0));
+  const timeval limit{10, 0};
+  setsockopt(peer->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  const sockaddr_in address = address_of(port);
+  if (connect(peer->fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    peer->shut();
+  }
+  return peer;
+}
+
+// Reads until `end` is in what was read, and takes it out; empty if it does not come.
+std::string read_until(Peer& peer, const std::string& end) {
+  for (;;) {
+    const std::size_t at = peer.in.find(end);
+    if (at != std::string::npos) {
+      std::string head = peer.in.substr(0, at + end.size());
+      peer.in.erase(0, at + end.size());
+      return head;
+    }
+    const std::size_t before = peer.in.size();
+    if (!peer.fill(65536) || peer.in.size() == before) return {};  // Ended, or 10 s without a byte.
+  }
+}
+
+void print_times(const char* what, std::vector<double>& times, unsigned long failed) {
+  std::sort(times.begin(), times.end());
+  const double most = times.empty() ? 0 : times.back();
+  const double p99 = times.empty() ? 0 : times[times.size() * 99 / 100];
+  std::printf("%s=%zu failed=%lu p99_ms=%.1f max_ms=%.1f\n", what, times.size(), failed, p99, most);
+}
+
+void run_pair(const Options& options) {
+  const auto start = Clock::now();
+  const double limit_ms = 1000.0 * static_cast<double>(number(options, "seconds", 10));
+  const auto peer = dial(number(options, "port", 0));
+  peer->out = request(option(options, "path", "/ws/"), new_key());
+  std::vector<double> times;
+  unsigned long failed = 1;
+  if (peer->flush() && read_until(*peer, "\r\n\r\n").starts_with("HTTP/1.1 101 ")) {
+    failed = 0;
+    while (ms_since(start) < limit_ms && failed == 0) {
+      const std::string sent = "message " + std::to_string(times.size());
+      const auto before = Clock::now();
+      peer->out = frame(kBinary, sent, true);
+      int opcode = 0;
+      std::string echo;
+      bool alive = peer->flush();
+      while (alive && !take_frame(peer->in, opcode, echo)) {
+        const std::size_t had = peer->in.size();
+        alive = peer->fill(65536) && peer->in.size() > had;
+      }
+      failed += alive && echo == sent ? 0 : 1;
+      times.push_back(ms_since(before));
+    }
+  }
+  print_times("echoes", times, failed);
+}
+
+void run_gets(const Options& options) {
+  const auto start = Clock::now();
+  const double limit_ms = 1000.0 * static_cast<double>(number(options, "seconds", 10));
+  const std::string path = option(options, "path", "/");
+  std::vector<double> times;
+  unsigned long failed = 0;
+  while (ms_since(start) < limit_ms) {
+    const auto before = Clock::now();
+    const auto peer = dial(number(options, "port", 0));
+    peer->out = "GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
+    const bool sent = peer->flush();
+    failed += sent && read_until(*peer, "\r\n\r\n").starts_with("HTTP/1.1 200 ") ? 0 : 1;
+    times.push_back(ms_since(before));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  print_times("gets", times, failed);
+}
+
+}  // namespace
+}  // namespace load
+
+int main(int argc, char** argv) {
+  load::Options options;
+  const std::string command = argc > 1 ? argv[1] : "";
+  for (int i = 2; i + 1 < argc; i += 2) options[std::string(argv[i]).substr(2)] = argv[i + 1];
+
+  std::signal(SIGPIPE, SIG_IGN);
+  rlimit descriptors{};
+  getrlimit(RLIMIT_NOFILE, &descriptors);
+  descriptors.rlim_cur = descriptors.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &descriptors);
+
+  if (command == "serve") load::Member(load::number(options, "port", 0)).run();
+  if (command == "tunnels") {
+    load::Tunnels(options).run_all();
+  } else if (command == "slow") {
+    load::Slow(options).run_all();
+  } else if (command == "shakes") {
+    load::Shakes(options).run_all();
+  } else if (command == "pair") {
+    load::run_pair(options);
+  } else if (command == "get") {
+    load::run_gets(options);
+  } else {
+    std::fputs(load::kUsage, stderr);
+    return 2;
+  }
+  return 0;
+}

@@ -1,0 +1,131 @@
+"""Fixtures of the server tests.
+
+`mpm` and `transport` are parameters of every test that starts a server: it runs under each MPM and
+over each transport, unless its file or mark names the MPM. Servers are started by `start_httpd`
+(for a whole file) or `start_once` (for one test), and every test ends with a look at the error logs
+of all servers that ran beside it.
+"""
+
+import contextlib
+import pathlib
+import tempfile
+
+import pytest
+
+import httpd_config
+import raw_peer
+import ws_peer
+from httpd_env import Httpd
+from transport import TRANSPORTS
+
+# The servers whose error logs are still to be looked at, running or just stopped.
+_servers = []
+
+
+def pytest_sessionstart():
+    try:
+        httpd_config.module_under_test()
+    except AssertionError as error:
+        pytest.exit(str(error), returncode=2)
+
+
+@pytest.fixture(scope="module", params=["event", "worker", "prefork"])
+def mpm(request):
+    """The MPM of the server. Only under one: pytest.mark.parametrize("mpm", ["event"],
+    indirect=True)."""
+    return request.param
+
+
+@pytest.fixture(scope="module", params=TRANSPORTS, ids=lambda transport: transport.name)
+def transport(request):
+    """How the peers reach each other."""
+    return request.param
+
+
+@contextlib.contextmanager
+def _starter(mpm, transport):
+    with contextlib.ExitStack() as stack:
+        def start(conf="", **options):
+            server = Httpd(options.pop("mpm", mpm), conf, transport=transport, **options)
+            stack.callback(server.stop)  # All of them, also where one does not stop in time.
+            _servers.append(server)
+            return server.start()
+
+        yield start
+
+
+def _problems():
+    """What nobody announced, since the last look; forgets the servers that are stopped."""
+    found = []
+    for server in list(_servers):
+        found += server.log.problems(final=not server.is_running())
+        server.log.mark()
+        if not server.is_running():
+            _servers.remove(server)
+            server.remove()
+    return found
+
+
+@pytest.fixture(scope="module")
+def start_httpd(mpm, transport):
+    """Starts servers that the tests of a file share."""
+    with _starter(mpm, transport) as start:
+        yield start
+    found = _problems()
+    assert not found, "in the error log after the last test:\n" + "\n".join(found[:20])
+
+
+@pytest.fixture
+def start_once(mpm, transport):
+    """Starts servers for one test."""
+    with _starter(mpm, transport) as start:
+        yield start
+
+
+@pytest.fixture(autouse=True)
+def check_error_logs():
+    """Ends every test: nothing in the error logs that it did not announce."""
+    yield
+    found = _problems()
+    assert not found, "in the error log:\n" + "\n".join(found[:20])
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport():
+    """Shows what the servers logged during a test that failed."""
+    report = (yield).get_result()
+    if report.failed:
+        for server in _servers:
+            lines = server.log.lines()[-25:]
+            report.sections.append((f"error log of port {server.port}", "\n".join(lines)))
+
+
+@pytest.fixture(scope="module")
+def public_dir():
+    """A directory that httpd's children, who are nobody in particular, may read."""
+    with tempfile.TemporaryDirectory(prefix="wsb-public-") as name:
+        path = pathlib.Path(name)
+        path.chmod(0o755)
+        yield path
+
+
+@pytest.fixture(scope="module")
+def shared_member(transport):
+    """A raw member for all tests of a file; tests ask for `member`."""
+    with raw_peer.RawMember(transport) as member:
+        yield member
+
+
+@pytest.fixture
+def member(shared_member):
+    """The raw member, without connections of earlier tests."""
+    shared_member.forget()
+    yield shared_member
+    shared_member.forget()
+
+
+@pytest.fixture(scope="module")
+def echo_member(transport):
+    """An echo member by python3-websockets."""
+    with ws_peer.EchoMember(transport=transport) as member:
+        yield member

@@ -1,0 +1,57 @@
+"""WebSocket clients and members by npm ws, which we did not write."""
+
+import fcntl
+import json
+import pathlib
+import subprocess
+import tempfile
+
+from waiting import SLOWNESS
+
+NODE = pathlib.Path(__file__).parent / "node"
+
+
+def install():
+    """Installs what node/package.json names unless it is there; safe in two runs at once."""
+    lock_path = pathlib.Path(tempfile.gettempdir()) / "wsb-npm-install.lock"
+    with open(lock_path, "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wanted = json.loads((NODE / "package.json").read_text())["dependencies"]["ws"]
+        installed = NODE / "node_modules" / "ws" / "package.json"
+        if installed.exists() and json.loads(installed.read_text())["version"] == wanted:
+            return
+        subprocess.run(["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"],
+                       cwd=NODE, check=True, timeout=120, stdout=subprocess.DEVNULL)
+
+
+class NodeMember:
+    """node/echo_member.js as a process of its own."""
+
+    def __init__(self, *, path=None):
+        install()
+        arguments = [str(path)] if path else []
+        self._process = subprocess.Popen(  # pylint: disable=consider-using-with
+            ["setpriv", "--pdeathsig", "TERM", "--", "node", "echo_member.js", *arguments],
+            cwd=NODE, stdout=subprocess.PIPE, text=True)
+        first = self._process.stdout.readline().strip()
+        assert first, "the node member did not start"
+        self.port = int(first) if first.isdigit() else None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        self._process.terminate()
+        self._process.wait(10)
+        self._process.stdout.close()
+
+
+def run_client(url, **wish):
+    """Runs node/client.js to its end and returns what it saw."""
+    install()
+    result = subprocess.run(["node", "client.js", json.dumps(dict(wish, url=url))], cwd=NODE,
+                            check=True, capture_output=True, text=True, timeout=30 * SLOWNESS)
+    return json.loads(result.stdout)

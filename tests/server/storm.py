@@ -1,0 +1,75 @@
+"""Many handshakes at once, by raw sockets in one thread."""
+
+import selectors
+import time
+
+from http_message import parse_head, upgrade_request
+from raw_peer import RawConnection
+from waiting import SLOWNESS
+
+
+class Storm:
+    """`count` clients that all send a handshake before any answer is read. What goes beyond
+    WSBalanceMaxHandshakes may be refused: also when the member answers at once."""
+
+    def __init__(self, server, path, count):
+        self._server, self._path = server, path
+        self._selector = selectors.DefaultSelector()
+        self._waiting = {}
+        self.answered = []  # The heads of answers, in the order in which they came.
+        self.open = []  # The connections of clients that got a 101.
+        self.add(count)
+
+    def add(self, count):
+        """More of them: all connect, then all send."""
+        sockets = [self._server.transport.connect(self._server.port) for _ in range(count)]
+        for sock in sockets:
+            sock.sendall(upgrade_request(self._path))
+            self._waiting[sock] = b""
+            self._selector.register(sock, selectors.EVENT_READ)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    @property
+    def waiting(self):
+        return len(self._waiting)
+
+    def statuses(self):
+        return sorted(head.status for head in self.answered)
+
+    def read(self, until, seconds):
+        """Takes answers until so many have come, or fails after `seconds`."""
+        end = time.monotonic() + seconds * SLOWNESS
+        while len(self.answered) < until:
+            left = end - time.monotonic()
+            assert left > 0, (f"{len(self.answered)} of {until} answers in {seconds} s: "
+                              f"{self.statuses()}")
+            for key, _ in self._selector.select(left):
+                self._take(key.fileobj)
+
+    def _take(self, sock):
+        data = sock.recv(65536)
+        self._waiting[sock] += data
+        head, found, _ = self._waiting[sock].partition(b"\r\n\r\n")
+        if not found:
+            assert data, f"closed without an answer: {self._waiting[sock]!r}"
+            return
+        self.answered.append(parse_head(head + found))
+        self._selector.unregister(sock)
+        del self._waiting[sock]
+        if self.answered[-1].status == 101:
+            self.open.append(RawConnection(sock))
+        else:
+            sock.close()
+
+    def close(self):
+        for sock in list(self._waiting):
+            sock.close()
+        for connection in self.open:
+            connection.close()
+        self._waiting.clear()
+        self._selector.close()

@@ -1,0 +1,34 @@
+"""Waiting for a condition, always with a deadline."""
+
+import os
+import time
+
+# Sanitizers make httpd some times slower; every deadline is stretched by this.
+SLOWNESS = 4.0 if os.environ.get("WSB_LD_PRELOAD") else 1.0
+
+
+def wait_until(condition, seconds=5.0, what="the condition"):
+    """Asks `condition` again and again until its answer is true, and returns that answer.
+
+    Fails after `seconds`.
+    """
+    end = time.monotonic() + seconds * SLOWNESS
+    pause = 0.002
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds * SLOWNESS:.0f} s in vain for {what}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
+
+
+def stays(condition, seconds):
+    """True when `condition` holds at every look during `seconds` (for proofs of absence)."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not condition():
+            return False
+        time.sleep(0.01)
+    return bool(condition())

@@ -1,0 +1,117 @@
+// bench.h - a relay loop with a clock that stands still and sockets whose far ends a test holds.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <iterator>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "relay/buffer_budget.h"
+#include "relay/relay_loop.h"
+#include "relay/tunnel.h"
+#include "support/fake_clock.h"
+#include "unit/relay/peer.h"
+
+namespace wsbalance::relay {
+
+inline std::size_t open_descriptors() {
+  using std::filesystem::directory_iterator;
+  return static_cast<std::size_t>(std::distance(directory_iterator("/proc/self/fd"), {}));
+}
+
+struct EndedTunnels : TunnelObserver {
+  void tunnel_ended(const TunnelSummary& summary, TunnelContext* context) noexcept override {
+    summaries.push_back(summary);
+    contexts.push_back(context);
+  }
+  std::vector<TunnelSummary> summaries;
+  std::vector<TunnelContext*> contexts;  // Only to compare: they are gone.
+};
+
+// What the test holds of one tunnel.
+struct Ends {
+  Peer client;
+  Peer member;
+};
+
+struct TunnelPlan {
+  SocketPair client = make_unix_pair();
+  SocketPair member = make_unix_pair();
+  TunnelSettings settings{};
+  std::string_view from_client{};
+  std::string_view from_member{};
+  std::unique_ptr<TunnelContext> context{};
+};
+
+inline TunnelPlan tcp_plan(TcpBuffers to_client = {}) {
+  return {.client = make_tcp_pair(to_client), .member = make_tcp_pair()};
+}
+
+class Bench {
+ public:
+  explicit Bench(std::size_t buffer_total_bytes_max = 64 * 1024 * 1024)
+      : budget(buffer_total_bytes_max) {}
+
+  Ends start(TunnelPlan plan = {}) {
+    auto tunnel = std::make_unique<Tunnel>(plan.settings, std::move(plan.context));
+    tunnel->adopt(std::move(plan.client.near), std::move(plan.member.near),
+                  as_bytes(plan.from_client), as_bytes(plan.from_member));
+    loop.submit(std::move(tunnel));
+    loop.turn(std::chrono::milliseconds(0));
+    return {Peer(std::move(plan.client.far)), Peer(std::move(plan.member.far))};
+  }
+
+  // Turns until `reached()`. Waits for the kernel only where nothing is there at once.
+  template <typename Reached>
+  bool run_until(Reached&& reached, int turns_max = 3000) {
+    for (int turn = 0; turn < turns_max; ++turn) {
+      if (reached()) return true;
+      loop.turn(std::chrono::milliseconds(turn < 10 ? 0 : 5));
+    }
+    return reached();
+  }
+
+  bool run_until_received(Peer& peer, std::string_view expected) {
+    return run_until([&] {
+             peer.take();
+             return peer.received().size() >= expected.size();
+           }) &&
+           peer.received() == expected;
+  }
+
+  // Turns until nothing happens any more. False if events come without end.
+  bool run_until_quiet(int turns_max = 500) {
+    for (int turn = 0, quiet = 0; turn < turns_max; ++turn) {
+      quiet = loop.turn(std::chrono::milliseconds(1)) == 0 ? quiet + 1 : 0;
+      if (quiet == 5) return true;
+    }
+    return false;
+  }
+
+  // Moves the clock in steps as a real one does, so that timers come in their order.
+  void advance(Clock::duration by) {
+    for (const auto step = std::chrono::milliseconds(100); by > Clock::duration::zero();) {
+      const auto now = by < step ? by : Clock::duration(step);
+      time.advance(now);
+      loop.turn(std::chrono::milliseconds(0));
+      by -= now;
+    }
+  }
+
+  bool has_ended() const { return !ended.summaries.empty(); }
+  const TunnelSummary& summary() const { return ended.summaries.back(); }
+  EndReason reason() const { return has_ended() ? summary().reason : EndReason::none; }
+
+  FakeTime time;
+  BufferBudget budget;
+  EndedTunnels ended;
+  std::atomic<std::uint32_t> open_tunnels{0};
+  RelayLoop loop{budget, ended, open_tunnels, time};
+};
+
+}  // namespace wsbalance::relay
