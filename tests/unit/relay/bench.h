@@ -66,10 +66,12 @@ class Bench {
     return {Peer(std::move(plan.client.far)), Peer(std::move(plan.member.far))};
   }
 
-  // Turns until `reached()`. Waits for the kernel only where nothing is there at once.
+  // Turns until `reached()`. Waits for the kernel only where nothing is there at once. The deadline
+  // is one of real time: a number of turns says nothing about what the kernel's timers had time for.
   template <typename Reached>
-  bool run_until(Reached&& reached, int turns_max = 3000) {
-    for (int turn = 0; turn < turns_max; ++turn) {
+  bool run_until(Reached&& reached) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    for (int turn = 0; std::chrono::steady_clock::now() < deadline; ++turn) {
       if (reached()) return true;
       loop.turn(std::chrono::milliseconds(turn < 10 ? 0 : 5));
     }

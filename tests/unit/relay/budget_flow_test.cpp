@@ -33,18 +33,16 @@ struct SlowReaders {
   }
 
   bool read_all(Bench& bench) {
-    return bench.run_until(
-        [&] {
-          bool all = true;
-          for (std::size_t i = 0; i < ends.size(); ++i) {
-            sent[i] += ends[i].member.send(std::string_view(data[i]).substr(sent[i]));
-            ends[i].client.take();
-            all = all && ends[i].client.received().size() == data[i].size();
-          }
-          most_held = std::max(most_held, bench.budget.bytes_held());
-          return all;
-        },
-        5000);
+    return bench.run_until([&] {
+      bool all = true;
+      for (std::size_t i = 0; i < ends.size(); ++i) {
+        sent[i] += ends[i].member.send(std::string_view(data[i]).substr(sent[i]));
+        ends[i].client.take();
+        all = all && ends[i].client.received().size() == data[i].size();
+      }
+      most_held = std::max(most_held, bench.budget.bytes_held());
+      return all;
+    });
   }
 
   std::vector<Ends> ends;
@@ -106,12 +104,10 @@ TEST_CASE("a slow reader that comes when all memory is held costs none and loses
   CHECK(bench.run_until_quiet());  // Readable and not read, without a turn.
   late.member.close();
   CHECK(bench.run_until_quiet());
-  REQUIRE(bench.run_until(
-      [&] {
-        late.client.take(100'000);
-        return late.client.saw_end();
-      },
-      20'000));
+  REQUIRE(bench.run_until([&] {
+    late.client.take(100'000);
+    return late.client.saw_end();
+  }));
   CHECK(is_same(late.client.received(), data.substr(0, sent)));
 }
 
