@@ -58,8 +58,9 @@ bool is_skipped(int status) { return status < 200 && status != HTTP_SWITCHING_PR
 AnswerResult read_head(proxy_conn_rec* connection, apr_socket_t* client, Deadline deadline,
                        apr_bucket_brigade* brigade, protocol::ResponseHead& head) {
   using State = protocol::ResponseHead::State;
-  // On a fresh connection nothing can be there before the socket is readable.
-  bool must_wait = true;
+  // On a fresh connection nothing can be there before the socket is readable; but TLS may have read
+  // more than its handshake.
+  bool must_wait = !connection->is_ssl;
   int interim_answers = 0;
   while (head.state() != State::failed) {
     if (head.state() == State::complete) {

@@ -67,11 +67,12 @@ void Child::tunnel_ended(const relay::TunnelSummary& summary,
                "duration_ms=%" APR_INT64_T_FMT
                " "
                "to_member: bytes=%" APR_UINT64_T_FMT " messages=%" APR_UINT64_T_FMT
-               " to_client: bytes=%" APR_UINT64_T_FMT " messages=%" APR_UINT64_T_FMT,
+               " to_client: bytes=%" APR_UINT64_T_FMT " messages=%" APR_UINT64_T_FMT "%s",
                info.client.c_str(), info.member.c_str(), relay::name_of(summary.reason),
                summary.close_code, apr_int64_t{summary.duration.count()},
                apr_uint64_t{summary.to_member.bytes}, apr_uint64_t{summary.to_member.messages},
-               apr_uint64_t{summary.to_client.bytes}, apr_uint64_t{summary.to_client.messages});
+               apr_uint64_t{summary.to_client.bytes}, apr_uint64_t{summary.to_client.messages},
+               summary.is_truncated ? " tls=truncated" : "");
 }
 
 }  // namespace wsbalance::httpd

@@ -4,11 +4,14 @@
 #include <array>
 #include <string_view>
 
+#include "httpd/buffered_input.h"
+#include "httpd/tls_take_over.h"
+
 namespace wsbalance::httpd {
 namespace {
 
-// The connection filters that a tunnel can leave behind (names as registered, in lower case):
-// each only counts, watches or limits what passes, or is httpd's own socket.
+// The connection filters that a tunnel can leave behind (names as registered, in lower case), beside
+// those of TLS: each only counts, watches or limits what passes, or is httpd's own socket.
 constexpr std::array<std::string_view, 7> kPlainFilters = {
     "core_in",           // httpd: reads the socket; what it holds is taken over.
     "core",              // httpd: writes the socket; flushed with the 101.
@@ -19,29 +22,25 @@ constexpr std::array<std::string_view, 7> kPlainFilters = {
     "remoteip_input",    // mod_remoteip: its PROXY header has been read before the request.
 };
 
-const char* find_unknown(const ap_filter_t* filter) {
-  for (; filter != nullptr; filter = filter->next) {
-    if (std::find(kPlainFilters.begin(), kPlainFilters.end(), filter->frec->name) ==
-        kPlainFilters.end()) {
-      return filter->frec->name;
-    }
-  }
-  return nullptr;
+bool is_known(std::string_view name, bool has_tls) {
+  if (is_tls_filter(name)) return has_tls;  // Without an SSL that we know of, it is a riddle.
+  return std::find(kPlainFilters.begin(), kPlainFilters.end(), name) != kPlainFilters.end();
 }
 
-int close_without_lingering(conn_rec* connection) {
-  if (ap_get_module_config(connection->conn_config, &wsbalance_module) != nullptr) {
-    connection->aborted = 1;  // Nothing to flush and nobody to wait for: the log is written.
+const char* find_unknown(const ap_filter_t* filter, bool has_tls) {
+  for (; filter != nullptr; filter = filter->next) {
+    if (!is_known(filter->frec->name, has_tls)) return filter->frec->name;
   }
-  return OK;
+  return nullptr;
 }
 
 }  // namespace
 
 const char* obstacle_to_detach(conn_rec* connection) {
   if (connection->master != nullptr) return "HTTP/2";
-  if (const char* name = find_unknown(connection->input_filters)) return name;
-  return find_unknown(connection->output_filters);
+  const bool has_tls = tls_of(connection) != nullptr;
+  if (const char* name = find_unknown(connection->input_filters, has_tls)) return name;
+  return find_unknown(connection->output_filters, has_tls);
 }
 
 relay::UniqueFd take_descriptor(apr_socket_t* socket, relay::UniqueFd inert) {
@@ -54,32 +53,15 @@ relay::UniqueFd take_descriptor(apr_socket_t* socket, relay::UniqueFd inert) {
   return relay::UniqueFd(real);
 }
 
-void take_buffered_input(conn_rec* connection, std::vector<std::byte>& bytes) {
-  ap_remove_input_filter_byhandle(connection->input_filters, "reqtimeout");
-  apr_bucket_brigade* brigade = apr_brigade_create(connection->pool, connection->bucket_alloc);
-  // Each turn takes a bucket that is there already, or meets the inert descriptor and stops.
-  while (ap_get_brigade(connection->input_filters, brigade, AP_MODE_READBYTES, APR_NONBLOCK_READ,
-                        HUGE_STRING_LEN) == APR_SUCCESS &&
-         !APR_BRIGADE_EMPTY(brigade)) {
-    for (apr_bucket* bucket = APR_BRIGADE_FIRST(brigade); bucket != APR_BRIGADE_SENTINEL(brigade);
-         bucket = APR_BUCKET_NEXT(bucket)) {
-      const char* data = nullptr;
-      apr_size_t size = 0;
-      if (apr_bucket_read(bucket, &data, &size, APR_NONBLOCK_READ) != APR_SUCCESS) continue;
-      const auto* begin = reinterpret_cast<const std::byte*>(data);
-      bytes.insert(bytes.end(), begin, begin + size);
-    }
-    apr_brigade_cleanup(brigade);
+relay::Connection take_connection(conn_rec* connection, relay::UniqueFd fd,
+                                  std::vector<std::byte>& bytes) {
+  if (tls_of(connection) == nullptr) {
+    take_buffered_input(connection, bytes);
+    return {std::move(fd), nullptr};
   }
-  apr_brigade_destroy(brigade);
-}
-
-void mark_detached(conn_rec* connection) {
-  ap_set_module_config(connection->conn_config, &wsbalance_module, connection);
-}
-
-void register_detach_hooks() {
-  ap_hook_pre_close_connection(close_without_lingering, nullptr, nullptr, APR_HOOK_REALLY_LAST);
+  std::unique_ptr<relay::TlsStream> tls = take_tls(connection, bytes);
+  if (tls == nullptr) return {};
+  return {std::move(fd), std::move(tls)};
 }
 
 }  // namespace wsbalance::httpd

@@ -1,7 +1,7 @@
-// detach.h - takes a connection's descriptor away from httpd, which then forgets the connection.
+// detach.h - takes a connection away from httpd, which then forgets it.
 //
 // Layer:    httpd.
-// Owns:     what it hands out: the real descriptor belongs to the caller.
+// Owns:     what it hands out belongs to the caller.
 // Threads:  the worker thread of the request.
 //
 // httpd keeps reading, shutting down and closing a connection after the handler has returned
@@ -13,26 +13,21 @@
 #include <vector>
 
 #include "httpd/httpd_api.h"
+#include "relay/endpoint.h"
 #include "relay/unique_fd.h"
 
 namespace wsbalance::httpd {
 
-// Can the connection go on as a plain descriptor? Returns nullptr if so, else the name of what
-// stands in the way: a filter that changes the bytes or that we do not know, or "HTTP/2".
+// Can the connection go on as a descriptor, with TLS or without? Returns nullptr if so, else the
+// name of what stands in the way: a filter that we do not know, or "HTTP/2".
 const char* obstacle_to_detach(conn_rec* connection);
 
 // Exchanges the descriptor in `socket` for `inert` and returns the real one.
 relay::UniqueFd take_descriptor(apr_socket_t* socket, relay::UniqueFd inert);
 
-// Appends what the connection's input filters have read already. Call it after take_descriptor():
-// then nothing can come from the network any more, and all that is still there goes to the new
-// owner of the descriptor.
-void take_buffered_input(conn_rec* connection, std::vector<std::byte>& bytes);
-
-// Marks a client's connection as given away, so that httpd closes it without lingering.
-void mark_detached(conn_rec* connection);
-
-// pre_close_connection.
-void register_detach_hooks();
+// Takes the rest of a connection whose descriptor was taken: its TLS, and to the end of `bytes`
+// what httpd has read of it already. Without a descriptor in the result the connection is lost.
+relay::Connection take_connection(conn_rec* connection, relay::UniqueFd fd,
+                                  std::vector<std::byte>& bytes);
 
 }  // namespace wsbalance::httpd

@@ -5,21 +5,25 @@
 //   pre_config            startup          mod_proxy is there, and loaded before us?
 //   post_config           startup          shared rows, limits
 //   child_init            startup, child   the relay of this process starts
+//   pre_handshake         tls_take_over    (mod_ssl) which SSL belongs to a connection
+//   post_read_request     forwarded_fields which X-Forwarded-* are the client's own
 //   check_trans           route            (mod_proxy) is a ws:// route right for this request?
 //   fixups                route            426 where nothing else took the request
 //   canon_handler         route            (mod_proxy) ws:// URLs where no other module does it
 //   scheme_handler        upgrade_handler  (mod_proxy) handshake, 101, hand-over to the relay
 //   post_request          upgrade_handler  (mod_proxy) our refusals are not the member's
-//   pre_close_connection  detach           a connection that was given away closes at once
+//   pre_close_connection  hand_over        the client's connection becomes a tunnel's
 //   status_hook           status           (mod_status) figures
 //   child_status          startup          the row of a child that died is cleared
 #include "httpd/config.h"
-#include "httpd/detach.h"
 #include "httpd/directives.h"
+#include "httpd/forwarded_fields.h"
+#include "httpd/hand_over.h"
 #include "httpd/pool.h"
 #include "httpd/route.h"
 #include "httpd/startup.h"
 #include "httpd/status.h"
+#include "httpd/tls_take_over.h"
 #include "httpd/upgrade_handler.h"
 
 namespace w = wsbalance::httpd;
@@ -48,8 +52,10 @@ void wsbalance_register_hooks(apr_pool_t*) {
   w::register_startup_hooks();
   if (!w::is_proxy_loaded()) return;  // Start-up ends with a line that says so.
   w::register_route_hooks();
+  w::register_forwarded_fields_hooks();
   w::register_upgrade_hooks();
-  w::register_detach_hooks();
+  w::register_tls_hooks();
+  w::register_hand_over_hooks();
   w::register_status_hooks();
 }
 

@@ -24,7 +24,9 @@ extern "C" {
 #include <http_main.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <http_ssl.h>
 #include <mod_proxy.h>
+#include <mod_ssl_openssl.h>
 #include <mod_status.h>
 #include <mpm_common.h>
 #include <util_filter.h>

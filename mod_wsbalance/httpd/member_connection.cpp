@@ -1,5 +1,10 @@
 #include "httpd/member_connection.h"
 
+#include "httpd/forwarded_fields.h"
+#include "httpd/member_tls.h"
+#include "httpd/tls_take_over.h"
+#include "httpd/url_scheme.h"
+
 namespace wsbalance::httpd {
 namespace {
 
@@ -15,13 +20,13 @@ apr_interval_time_t body_timeout(const request_rec* r, const MemberRoute& route)
 
 }  // namespace
 
-int MemberConnection::open(apr_interval_time_t connect_timeout) {
+int MemberConnection::open(apr_interval_time_t timeout) {
   int status = ap_proxy_acquire_connection(kFunction, &connection_, route_.worker, r_->server);
   if (status != OK) return status == DECLINED ? HTTP_SERVICE_UNAVAILABLE : status;
 
   // Told to close, ap_proxy_determine_connection() drops a kept-alive socket that came with the
   // record: a member may end it at any moment, and a handshake must not be sent twice.
-  connection_->is_ssl = 0;
+  connection_->is_ssl = has_scheme(route_.url, "wss") || has_scheme(route_.url, "https") ? 1 : 0;
   connection_->close = 1;
   status = ap_proxy_determine_connection(r_->pool, r_, route_.conf, route_.worker, connection_,
                                          &uri_, &route_.url, route_.proxy_name, route_.proxy_port,
@@ -31,9 +36,16 @@ int MemberConnection::open(apr_interval_time_t connect_timeout) {
   if (status == HTTP_INTERNAL_SERVER_ERROR) return HTTP_SERVICE_UNAVAILABLE;
   if (status != OK) return status;
 
-  if (!connect(connect_timeout)) return HTTP_SERVICE_UNAVAILABLE;
-  apr_socket_timeout_set(connection_->sock, body_timeout(r_, route_));
-  return ap_proxy_connection_create_ex(kFunction, connection_, r_);
+  if (!connect(timeout)) return HTTP_SERVICE_UNAVAILABLE;
+  apr_socket_timeout_set(connection_->sock, timeout);
+  status = ap_proxy_connection_create_ex(kFunction, connection_, r_);
+  if (status != OK) return status;
+  if (SSL* ssl = tls_of(connection_->connection)) {
+    read_over_tickets(ssl);
+    SSL_up_ref(ssl);
+    ssl_.reset(ssl);
+  }
+  return OK;
 }
 
 // mod_proxy takes the time for connecting from the worker's shared record, where ProxyTimeout or a
@@ -61,25 +73,45 @@ bool MemberConnection::connect(apr_interval_time_t timeout) {
 int MemberConnection::send_request() {
   conn_rec* member = connection_->connection;
   apr_bucket_brigade* brigade = apr_brigade_create(r_->pool, member->bucket_alloc);
-  char* old_content_length = nullptr;
-  char* old_transfer_encoding = nullptr;
-  int status = ap_proxy_create_hdrbrgd(r_->pool, brigade, r_, connection_, route_.worker,
-                                       route_.conf, &uri_, route_.url, server_port_,
-                                       &old_content_length, &old_transfer_encoding);
+  int status = create_head(brigade);
   if (status == OK) {
-    // Whatever else the client offered to upgrade to stays here (RFC 9110 7.8).
-    static constexpr char kUpgrade[] = "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
-    APR_BRIGADE_INSERT_TAIL(
-        brigade, apr_bucket_immortal_create(kUpgrade, sizeof(kUpgrade) - 1, member->bucket_alloc));
     status = ap_proxy_pass_brigade(member->bucket_alloc, r_, connection_, member, brigade, 1);
+    if (status != OK && connection_->is_ssl) status = tls_failed();
   }
   apr_brigade_destroy(brigade);
+  apr_socket_timeout_set(connection_->sock, body_timeout(r_, route_));
   return status;
+}
+
+int MemberConnection::create_head(apr_bucket_brigade* brigade) {
+  conn_rec* member = connection_->connection;
+  char* old_content_length = nullptr;
+  char* old_transfer_encoding = nullptr;
+  const ForwardedFields forwarded(r_);
+  const int status = ap_proxy_create_hdrbrgd(r_->pool, brigade, r_, connection_, route_.worker,
+                                             route_.conf, &uri_, route_.url, server_port_,
+                                             &old_content_length, &old_transfer_encoding);
+  if (status != OK) return status;
+  // Whatever else the client offered to upgrade to stays here (RFC 9110 7.8).
+  static constexpr char kUpgrade[] = "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+  APR_BRIGADE_INSERT_TAIL(
+      brigade, apr_bucket_immortal_create(kUpgrade, sizeof(kUpgrade) - 1, member->bucket_alloc));
+  return OK;
+}
+
+// mod_proxy would say 500 to some of these.
+int MemberConnection::tls_failed() const {
+  const std::string why = why_tls_failed(ssl_.get(), connection_->connection);
+  if (why.empty()) return HTTP_BAD_GATEWAY;  // TLS stood; mod_proxy has logged what broke.
+  ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r_, "WSB0227: no TLS with member %s: %s",
+                route_.worker->s->name_ex, why.c_str());
+  return HTTP_BAD_GATEWAY;
 }
 
 void MemberConnection::release() {
   if (connection_ == nullptr) return;
   connection_->close = 1;
+  ssl_.reset();
   ap_proxy_release_connection(kFunction, connection_, r_->server);
   connection_ = nullptr;
 }

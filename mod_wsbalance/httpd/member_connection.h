@@ -7,9 +7,16 @@
 // Errors:   open() gives the HTTP status for the client, as mod_proxy's scheme handlers do.
 #pragma once
 
+#include <memory>
+
 #include "httpd/httpd_api.h"
 
 namespace wsbalance::httpd {
+
+struct FreeSslReference {
+  void operator()(SSL* ssl) const noexcept { SSL_free(ssl); }
+};
+using UniqueSslReference = std::unique_ptr<SSL, FreeSslReference>;
 
 // What mod_proxy gave to the scheme handler.
 struct MemberRoute {
@@ -27,11 +34,13 @@ class MemberConnection {
   MemberConnection& operator=(const MemberConnection&) = delete;
   ~MemberConnection() { release(); }
 
-  // Connects, in at most `connect_timeout` for each address of the member. Returns OK, or the
-  // status of the answer; mod_proxy has logged why.
-  int open(apr_interval_time_t connect_timeout);
+  // Connects, in at most `timeout` for each address of the member. Returns OK, or the status of the
+  // answer; mod_proxy has logged why.
+  int open(apr_interval_time_t timeout);
 
-  // Sends the request head with the upgrade. Returns OK or a status.
+  // Sends the request head with the upgrade, after the handshake of TLS if the member has that;
+  // no read or write takes longer than `timeout` of open(). Returns OK or a status; why TLS failed
+  // is logged.
   int send_request();
 
   proxy_conn_rec* get() const { return connection_; }
@@ -42,10 +51,13 @@ class MemberConnection {
 
  private:
   bool connect(apr_interval_time_t timeout);
+  int create_head(apr_bucket_brigade* brigade);
+  int tls_failed() const;
 
   request_rec* r_;
   MemberRoute route_;
   proxy_conn_rec* connection_ = nullptr;
+  UniqueSslReference ssl_;  // mod_ssl's; tells why its handshake failed when mod_ssl has let it go.
   apr_uri_t uri_{};
   char server_port_[32] = "";
 };

@@ -1,9 +1,7 @@
 #include "httpd/upgrade_handler.h"
 
 #include <chrono>
-#include <memory>
 #include <string>
-#include <vector>
 
 #include "httpd/answer_headers.h"
 #include "httpd/answer_reader.h"
@@ -11,6 +9,7 @@
 #include "httpd/config.h"
 #include "httpd/detach.h"
 #include "httpd/guard.h"
+#include "httpd/hand_over.h"
 #include "httpd/handshake_slot.h"
 #include "httpd/member_connection.h"
 #include "httpd/plain_answer.h"
@@ -20,7 +19,6 @@
 #include "httpd/url_scheme.h"
 #include "protocol/accept_key.h"
 #include "protocol/upgrade_response.h"
-#include "relay/tunnel.h"
 
 namespace wsbalance::httpd {
 namespace {
@@ -47,58 +45,6 @@ int refuse_bad_answer(request_rec* r, const MemberRoute& route, protocol::Handsh
                 rule.log_id, route.worker->s->name_ex, rule.text, rule.reference);
   close_if_bytes_wait(r);
   return rule.status;
-}
-
-// Makes everything that a tunnel needs and that may be refused, before the client is told yes.
-struct PreparedTunnel {
-  relay::UniqueFd client_inert;
-  relay::UniqueFd member_inert;
-  std::unique_ptr<relay::Tunnel> tunnel;
-  std::vector<std::byte> from_client;  // What httpd has read already.
-  std::vector<std::byte> from_member;
-
-  explicit operator bool() const { return client_inert && member_inert && tunnel != nullptr; }
-};
-
-PreparedTunnel prepare_tunnel(request_rec* r, const Child& child, const proxy_worker* worker) {
-  auto info = std::make_unique<TunnelInfo>();
-  info->server = r->server;
-  info->client =
-      std::string(r->useragent_ip) + ':' + std::to_string(r->connection->client_addr->port);
-  info->member = worker->s->name_ex;
-
-  relay::TunnelSettings settings;
-  settings.buffer_bytes_max = dir_config(r).buffer_bytes_max.value_or(kBufferDefault);
-  PreparedTunnel prepared{child.make_inert(),
-                          child.make_inert(),
-                          std::make_unique<relay::Tunnel>(settings, std::move(info)),
-                          {},
-                          {}};
-  // httpd reads into buckets of this size and asks for more only when one is used up.
-  prepared.from_client.reserve(AP_IOBUFSIZE);
-  prepared.from_member.reserve(AP_IOBUFSIZE);
-  return prepared;
-}
-
-// From here on httpd has nothing of the two connections but inert descriptors.
-void hand_over(request_rec* r, Child& child, proxy_conn_rec* member, PreparedTunnel prepared) {
-  conn_rec* client = r->connection;
-  relay::UniqueFd client_fd =
-      take_descriptor(ap_get_conn_socket(client), std::move(prepared.client_inert));
-  relay::UniqueFd member_fd = take_descriptor(member->sock, std::move(prepared.member_inert));
-  mark_detached(client);
-  take_buffered_input(client, prepared.from_client);
-  take_buffered_input(member->connection, prepared.from_member);
-
-  // What httpd still does with this request must not pass the request's filters: they would write
-  // an answer of their own (as ap_proxy_tunnel_create() does it).
-  r->input_filters = r->proto_input_filters = client->input_filters;
-  r->output_filters = r->proto_output_filters = client->output_filters;
-  client->keepalive = AP_CONN_CLOSE;
-
-  prepared.tunnel->adopt(std::move(client_fd), std::move(member_fd), prepared.from_client,
-                         prepared.from_member);
-  child.relay().submit(std::move(prepared.tunnel));
 }
 
 // The member answered 101: checks it, answers the client, hands the tunnel over.
@@ -187,10 +133,10 @@ int serve_upgrade(request_rec* r, ModuleState& state, const MemberRoute& route,
 }
 
 int handle(request_rec* r, const MemberRoute& route) {
-  // wss and https members are not detached yet: mod_proxy's own modules serve them.
-  const bool is_websocket_route = has_scheme(route.url, "ws");
-  if (!(is_websocket_route || has_scheme(route.url, "http")) || r->proxyreq != PROXYREQ_REVERSE ||
-      !is_enabled(r) || is_left_alone(r, route.worker)) {
+  const bool is_websocket_route = has_scheme(route.url, "ws") || has_scheme(route.url, "wss");
+  const bool is_http_route = has_scheme(route.url, "http") || has_scheme(route.url, "https");
+  if (!(is_websocket_route || is_http_route) || r->proxyreq != PROXYREQ_REVERSE || !is_enabled(r) ||
+      is_left_alone(r, route.worker)) {
     return DECLINED;
   }
   // Told to speak HTTP/1.0, mod_proxy would send a request that cannot be an upgrade.

@@ -5,37 +5,23 @@
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/types.h>
 
-#include <cassert>
-#include <cerrno>
+#include <algorithm>
+#include <utility>
+
+#include "relay/socket_io.h"
 
 namespace wsbalance::relay {
-namespace {
 
-IoOutcome failed(int error) {
-  switch (error) {
-    case EAGAIN:
-      return {IoResult::would_block};
-    case ENOMEM:
-    case ENOBUFS:
-      return {IoResult::refused};
-    default:
-      return {IoResult::error};
-  }
+void Endpoint::open(Connection connection) noexcept {
+  fd_ = std::move(connection.fd);
+  tls_ = std::move(connection.tls);
 }
 
-IoOutcome receive(int fd, std::span<std::byte> into, int flags) {
-  assert(!into.empty());  // A read of nothing looks like an end of file.
-  for (;;) {
-    const ssize_t count = ::recv(fd, into.data(), into.size(), flags);
-    if (count > 0) return {IoResult::ok, static_cast<std::size_t>(count)};
-    if (count == 0) return {IoResult::end_of_file};
-    if (errno != EINTR) return failed(errno);
-  }
+void Endpoint::close() noexcept {
+  tls_.reset();
+  fd_.reset();
 }
-
-}  // namespace
 
 bool Endpoint::prepare() noexcept {
   int on = 1;
@@ -45,28 +31,27 @@ bool Endpoint::prepare() noexcept {
   return true;
 }
 
-IoOutcome Endpoint::read(std::span<std::byte> into) noexcept { return receive(fd_.get(), into, 0); }
+IoOutcome Endpoint::read(std::span<std::byte> into) noexcept {
+  return tls_ ? tls_->read(fd(), into) : receive(fd(), into, 0);
+}
 
 IoOutcome Endpoint::peek(std::span<std::byte> into) noexcept {
-  return receive(fd_.get(), into, MSG_PEEK);
+  return tls_ ? tls_->peek(fd(), into) : receive(fd(), into, MSG_PEEK);
 }
 
 IoOutcome Endpoint::write(std::span<const std::byte> data) noexcept {
-  assert(!data.empty());
-  for (;;) {
-    const ssize_t count = ::send(fd_.get(), data.data(), data.size(), MSG_NOSIGNAL);
-    if (count >= 0) return {IoResult::ok, static_cast<std::size_t>(count)};
-    if (errno != EINTR) return failed(errno);
-  }
+  return tls_ ? tls_->write(fd(), data) : send(fd(), data);
 }
 
 void Endpoint::shutdown_write() noexcept {
   has_ended_writing_ = true;
+  if (tls_) return tls_->shutdown_write(fd());
   // A refusal means that the connection is gone, which the next read tells.
-  (void)::shutdown(fd_.get(), SHUT_WR);
+  (void)::shutdown(fd(), SHUT_WR);
 }
 
 bool Endpoint::is_broken() noexcept {
+  if (tls_ && tls_->has_failed()) return true;
   int error = 0;
   socklen_t length = sizeof error;
   if (::getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &error, &length) != 0) return true;
@@ -74,10 +59,13 @@ bool Endpoint::is_broken() noexcept {
 }
 
 std::uint32_t Endpoint::unsent_bytes() const noexcept {
-  int bytes = 0;
-  if (::ioctl(fd_.get(), SIOCOUTQ, &bytes) != 0 || bytes <= 0) return 0;
-  // TCP counts a FIN as a byte until the other side has acknowledged it.
-  if (has_ended_writing_) --bytes;
+  int in_kernel = 0;
+  if (::ioctl(fd_.get(), SIOCOUTQ, &in_kernel) != 0 || in_kernel < 0) in_kernel = 0;
+  std::size_t bytes = static_cast<std::size_t>(in_kernel) + (tls_ ? tls_->unsent_bytes() : 0);
+  if (has_ended_writing_) {
+    // TCP counts a FIN as a byte until the other side has acknowledged it.
+    bytes -= std::min(bytes, 1 + (tls_ ? tls_->bytes_of_end() : 0));
+  }
   return static_cast<std::uint32_t>(bytes);
 }
 

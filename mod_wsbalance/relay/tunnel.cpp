@@ -25,7 +25,7 @@ Tunnel::Tunnel(const TunnelSettings& settings, std::unique_ptr<TunnelContext> co
       context_(std::move(context)),
       close_timeout_(settings.close_timeout) {}
 
-void Tunnel::adopt(UniqueFd client, UniqueFd member, std::span<const std::byte> from_client,
+void Tunnel::adopt(Connection client, Connection member, std::span<const std::byte> from_client,
                    std::span<const std::byte> from_member) noexcept {
   end(Side::client).endpoint.open(std::move(client));
   end(Side::member).endpoint.open(std::move(member));
@@ -55,8 +55,13 @@ void Tunnel::begin(LoopServices& loop) noexcept {
 
 void Tunnel::on_ready(Side side, Readiness ready, LoopServices& loop) noexcept {
   const bool was_broken = end(side).is_broken;
+  if ((ready & (kWritable | kHungUp)) && end(side).endpoint.wants_flush()) {
+    flush_endpoint(side, loop);
+    if (is_over()) return;
+  }
   // A descriptor that hung up answers a read or a write with what happened to it.
-  if ((ready & (kWritable | kHungUp)) && to(side).wants_destination()) flush_to(side, loop);
+  const auto writable = end(side).endpoint.write_waits_for_input() ? kReadable : kWritable;
+  if ((ready & (writable | kHungUp)) && to(side).wants_destination()) flush_to(side, loop);
   if (is_over()) return;
 
   if (end(side).is_broken != was_broken) {
@@ -100,11 +105,15 @@ TunnelSummary Tunnel::summary() const noexcept {
   summary.duration = std::chrono::duration_cast<std::chrono::milliseconds>(ended_ - began_);
   summary.to_member = to_member_.counts();
   summary.to_client = to_client_.counts();
+  for (const Side side : {Side::client, Side::member}) {
+    // After its close frame a side has said all that it will (RFC 6455 5.5.1).
+    if (end(side).was_truncated && !from(side).frames().has_close()) summary.is_truncated = true;
+  }
   return summary;
 }
 
 void Tunnel::close_descriptors() noexcept {
-  for (End& end : ends_) end.endpoint.close();
+  for (End& end : ends_) end.endpoint.close_descriptor();
 }
 
 void Tunnel::carry_from(Side source, LoopServices& loop) noexcept {
@@ -119,9 +128,25 @@ void Tunnel::carry_from(Side source, LoopServices& loop) noexcept {
   apply(step, source, loop);
 }
 
+// What TLS has decrypted and kept. The socket may say nothing more about it.
+void Tunnel::carry_pending(Side source, LoopServices& loop) noexcept {
+  while (end(source).endpoint.has_pending() && from(source).wants_source(loop.budget)) {
+    const std::uint64_t bytes_before = from(source).counts().bytes;
+    carry_from(source, loop);
+    if (is_over() || from(source).counts().bytes == bytes_before) return;
+  }
+}
+
 void Tunnel::flush_to(Side destination, LoopServices& loop) noexcept {
   const auto step = to(destination).flush(end(destination).endpoint, loop.budget);
   apply(step, other(destination), loop);
+}
+
+void Tunnel::flush_endpoint(Side side, LoopServices& loop) noexcept {
+  const IoResult result = end(side).endpoint.flush().result;
+  if (result == IoResult::ok) moved_ = loop.now;
+  if (result == IoResult::error) mark_broken(side, loop);
+  if (result == IoResult::refused) finish(EndReason::resources, loop);
 }
 
 void Tunnel::apply(Direction::Step step, Side source, LoopServices& loop) noexcept {
@@ -154,6 +179,9 @@ void Tunnel::mark_broken(Side side, LoopServices& loop) noexcept {
 
 // After whatever happened: is it over, and what is to be watched for now?
 void Tunnel::settle(LoopServices& loop) noexcept {
+  for (const Side side : {Side::client, Side::member}) {
+    if (!is_over()) carry_pending(side, loop);
+  }
   if (is_over()) return;
   if (is_complete()) return finish(reason_for_end(), loop);
 
@@ -168,7 +196,12 @@ void Tunnel::settle(LoopServices& loop) noexcept {
   }
 }
 
+bool Tunnel::holds_unsent(Side side) const noexcept {
+  return !end(side).is_broken && end(side).endpoint.wants_flush();
+}
+
 bool Tunnel::is_complete() const noexcept {
+  if (holds_unsent(Side::client) || holds_unsent(Side::member)) return false;
   const bool client_broke = end(Side::client).is_broken;
   const bool member_broke = end(Side::member).is_broken;
   if (client_broke && member_broke) return true;
@@ -208,7 +241,11 @@ bool Tunnel::update_watch(Side side, LoopServices& loop) noexcept {
   } else if (!from(side).has_source_ended() && !watched.has_peer_ended) {
     interest |= kPeerEnded;
   }
-  if (to(side).wants_destination()) interest |= kWritable;
+  if (watched.endpoint.wants_flush()) {
+    interest |= kWritable;
+  } else if (to(side).wants_destination()) {
+    interest |= watched.endpoint.write_waits_for_input() ? kReadable : kWritable;
+  }
   return watched.watch.set(loop.poller, watched.endpoint.fd(), tag_of(*this, side),
                            static_cast<Readiness>(interest));
 }
@@ -227,6 +264,7 @@ void Tunnel::finish(EndReason reason, LoopServices& loop) noexcept {
   close_timer_.cancel();
   for (End& end : ends_) {
     end.watch.remove(loop.poller, end.endpoint.fd());
+    end.was_truncated = end.endpoint.was_truncated();
     end.endpoint.close();
   }
   to_member_.release(loop.budget);

@@ -20,7 +20,6 @@
 #include "relay/relay.h"
 #include "relay/timer_wheel.h"
 #include "relay/tunnel_settings.h"
-#include "relay/unique_fd.h"
 
 namespace wsbalance::relay {
 
@@ -45,10 +44,10 @@ class Tunnel : private ListNode {
   // Allocates all that the tunnel needs to begin. May throw std::bad_alloc.
   Tunnel(const TunnelSettings& settings, std::unique_ptr<TunnelContext> context);
 
-  // Gives it its descriptors and what was already read from them: `from_client` goes to the member
+  // Gives it its connections and what was already read from them: `from_client` goes to the member
   // before anything else, `from_member` to the client. Copies the bytes. Without memory for them
   // the tunnel ends with `resources` when it is submitted.
-  void adopt(UniqueFd client, UniqueFd member, std::span<const std::byte> from_client,
+  void adopt(Connection client, Connection member, std::span<const std::byte> from_client,
              std::span<const std::byte> from_member) noexcept;
 
   // From here on: for the loop that carries it.
@@ -75,7 +74,7 @@ class Tunnel : private ListNode {
   TunnelSummary summary() const noexcept;
   TunnelContext* context() const noexcept { return context_.get(); }
 
-  // Closes the descriptors by system calls only, and nothing else.
+  // Closes the descriptors by system calls only, and nothing else: it leaks what TLS holds.
   void close_descriptors() noexcept;
 
  private:
@@ -87,6 +86,7 @@ class Tunnel : private ListNode {
     Watch watch;
     bool is_broken = false;
     bool has_peer_ended = false;     // Seen while its bytes may not be read yet.
+    bool was_truncated = false;      // When it was closed.
     std::uint32_t unsent_bytes = 0;  // When the close timer last looked.
   };
 
@@ -99,10 +99,13 @@ class Tunnel : private ListNode {
   void note_peer_ended(Side side) noexcept;
   void on_useless_hang_up(Side side, LoopServices& loop) noexcept;
   void carry_from(Side source, LoopServices& loop) noexcept;
+  void carry_pending(Side source, LoopServices& loop) noexcept;
   void flush_to(Side destination, LoopServices& loop) noexcept;
+  void flush_endpoint(Side side, LoopServices& loop) noexcept;
   void apply(Direction::Step step, Side source, LoopServices& loop) noexcept;
   void mark_broken(Side side, LoopServices& loop) noexcept;
   void settle(LoopServices& loop) noexcept;
+  bool holds_unsent(Side side) const noexcept;
   bool is_complete() const noexcept;
   bool look_at_unsent() noexcept;
   void arm_close_timer(LoopServices& loop) noexcept;

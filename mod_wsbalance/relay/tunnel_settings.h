@@ -31,6 +31,9 @@ struct DirectionCounts {
 struct TunnelSummary {
   EndReason reason = EndReason::none;
   std::uint16_t close_code = 0;  // Of the first close frame; 0 if there was none.
+  // A side ended TCP without a close_notify of TLS and without a close frame: what it sent may have
+  // been cut short by anybody on the way.
+  bool is_truncated = false;
   std::chrono::milliseconds duration{0};
   DirectionCounts to_member;
   DirectionCounts to_client;

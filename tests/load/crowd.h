@@ -30,6 +30,10 @@ inline unsigned long number(const Options& options, const std::string& name,
   return std::stoul(option(options, name, std::to_string(otherwise)));
 }
 
+inline Tls client_tls(const Options& options) {
+  return options.contains("tls") ? tls_client() : Tls{};
+}
+
 inline double ms_since(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
@@ -40,7 +44,8 @@ class Crowd {
       : port_(number(options, "port", 0)),
         count_(number(options, "count", 1)),
         at_once_(number(options, "at-once", at_once)),
-        path_(option(options, "path", "/ws/")) {}
+        path_(option(options, "path", "/ws/")),
+        tls_(client_tls(options)) {}
   virtual ~Crowd() = default;
   Crowd(const Crowd&) = delete;
   Crowd& operator=(const Crowd&) = delete;
@@ -79,13 +84,14 @@ class Crowd {
     if (peer.state == Peer::open) --open_;
     if (peer.state == Peer::closing) ++(peer.received == kSawClose ? closed_ : unclean_);
     peer.state = Peer::ended;
-    peer.shut();
+    peer.stream.shut();
   }
 
   static constexpr unsigned long kSawClose = ~0UL;
 
   unsigned long port_, count_, at_once_;
   std::string path_;
+  Tls tls_;
   int receive_buffer_ = 0;
   bool reads_ = true;  // Else only the head of the answer.
   std::vector<std::unique_ptr<Peer>> peers_;
@@ -94,10 +100,8 @@ class Crowd {
 
  private:
   void begin() {
-    auto peer = std::make_unique<Peer>(new_socket(SOCK_NONBLOCK, receive_buffer_));
-    const sockaddr_in address = address_of(port_);
-    if (connect(peer->fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
-        errno != EINPROGRESS) {
+    auto peer = std::make_unique<Peer>(new_socket(SOCK_NONBLOCK, receive_buffer_), tls_);
+    if (!connect_to(peer->stream.fd(), port_) && errno != EINPROGRESS) {
       fail(std::string("connect: ") + std::strerror(errno));
     }
     peer->id = peers_.size();
@@ -108,29 +112,38 @@ class Crowd {
     peers_.push_back(std::move(peer));
   }
 
+  bool reads(const Peer& peer) const { return reads_ || peer.state == Peer::shaking; }
+
   void update(Peer& peer) {
     std::uint32_t events = EPOLLRDHUP;
-    if (reads_ || peer.state == Peer::shaking) events |= EPOLLIN;
-    if (!peer.out.empty()) events |= EPOLLOUT;
+    if (reads(peer)) events |= peer.stream.read_event();
+    if (!peer.out.empty()) events |= peer.stream.write_event();
     poller_.watch(peer, events);
   }
 
   void event(Peer& peer, std::uint32_t events) {
     if (peer.state == Peer::ended) return;
-    if ((events & EPOLLOUT) != 0 && !peer.flush()) return end(peer);
-    if ((events & ~std::uint32_t{EPOLLOUT}) != 0) {
-      const bool more = peer.fill(peer.state == Peer::shaking ? 4096 : 65536);
-      if (peer.state == Peer::shaking) answered(peer);
-      int opcode = 0;
-      std::string payload;
-      while (reads_ && (peer.state == Peer::open || peer.state == Peer::closing) &&
-             take_frame(peer.in, opcode, payload)) {
-        if (opcode == kClose) peer.received = kSawClose;
-        if (opcode != kClose) received(peer, payload);
-      }
-      if (!more) return end(peer);
+    if ((events & peer.stream.write_event()) != 0 && !peer.flush()) return end(peer);
+    if ((events & (~std::uint32_t{EPOLLOUT} | peer.stream.read_event())) != 0) {
+      do {
+        if (!read(peer)) return end(peer);
+      } while (reads(peer) && peer.stream.holds_bytes());
     }
     update(peer);
+  }
+
+  // Reads once and takes in what came; false at the end of the connection.
+  bool read(Peer& peer) {
+    const bool more = peer.fill(peer.state == Peer::shaking ? 4096 : 65536);
+    if (peer.state == Peer::shaking) answered(peer);
+    int opcode = 0;
+    std::string payload;
+    while (reads_ && (peer.state == Peer::open || peer.state == Peer::closing) &&
+           take_frame(peer.in, opcode, payload)) {
+      if (opcode == kClose) peer.received = kSawClose;
+      if (opcode != kClose) received(peer, payload);
+    }
+    return more;
   }
 
   void answered(Peer& peer) {

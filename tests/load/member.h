@@ -4,18 +4,22 @@
 // Threads:  one.
 #pragma once
 
+#include <utility>
+
 #include "load/peer.h"
 
 namespace load {
 
 class Member {
  public:
-  explicit Member(unsigned long port) : listener_(new_socket(SOCK_NONBLOCK, 0)) {
+  Member(unsigned long port, Tls tls)
+      : tls_(std::move(tls)), listener_(new_socket(SOCK_NONBLOCK, 0), Tls{}) {
     const int one = 1;
-    setsockopt(listener_.fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    const int fd = listener_.stream.fd();
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     const sockaddr_in address = address_of(port);
-    if (bind(listener_.fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-        listen(listener_.fd, 4096) != 0) {
+    if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+        listen(fd, 4096) != 0) {
       fail(std::string("bind: ") + std::strerror(errno));
     }
     poller_.watch(listener_, EPOLLIN);
@@ -25,8 +29,9 @@ class Member {
     for (;;) {
       poller_.wait(-1, [this](Peer& peer, std::uint32_t events) {
         if (&peer == &listener_) {
-          const int fd = accept4(listener_.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-          if (fd >= 0) poller_.watch(*new Peer(fd), EPOLLIN);
+          const int fd =
+              accept4(listener_.stream.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+          if (fd >= 0) poller_.watch(*new Peer(fd, tls_), EPOLLIN);
         } else if (!serve(peer, events)) {
           delete &peer;
         }
@@ -36,7 +41,8 @@ class Member {
 
  private:
   bool serve(Peer& peer, std::uint32_t events) {
-    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && !peer.fill(65536)) return false;
+    const std::uint32_t readable = EPOLLIN | EPOLLHUP | EPOLLERR | peer.stream.read_event();
+    if ((events & readable) != 0 && !peer.fill(65536)) return false;
     if (peer.state == Peer::shaking && !answer(peer)) return false;
     int opcode = 0;
     std::string payload;
@@ -48,7 +54,7 @@ class Member {
     if (peer.state == Peer::pushing && peer.out.empty()) peer.out = block;
     if (!peer.flush() || (peer.state == Peer::closing && peer.out.empty())) return false;
     const bool writes = !peer.out.empty() || peer.state == Peer::pushing;
-    poller_.watch(peer, writes ? EPOLLOUT : EPOLLIN);
+    poller_.watch(peer, writes ? peer.stream.write_event() : peer.stream.read_event());
     return true;
   }
 
@@ -66,7 +72,7 @@ class Member {
       const bool pushes = head.find("/push") != std::string::npos;
       peer.state = pushes ? Peer::pushing : Peer::open;
       const int small = 16384;  // What the kernel keeps is not what is measured.
-      if (pushes) setsockopt(peer.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+      if (pushes) setsockopt(peer.stream.fd(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
       peer.out +=
           "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
           "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
@@ -76,6 +82,7 @@ class Member {
   }
 
   Poller poller_;
+  Tls tls_;
   Peer listener_;
 };
 

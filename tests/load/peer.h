@@ -1,35 +1,23 @@
-// peer.h - one end of a WebSocket as the load tool needs it: whole, short frames over a socket.
+// peer.h - one end of a WebSocket as the load tool needs it: whole, short frames over a stream.
 //
-// Owns:     a Peer its descriptor.
+// Owns:     a Peer its stream.
 // Threads:  one.
 // Errors:   what the machine refuses ends the program; what the other side does is a result.
 #pragma once
 
-#include <arpa/inet.h>
-#include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <random>
 #include <string>
 #include <string_view>
 
-namespace load {
+#include "load/stream.h"
 
-[[noreturn]] inline void fail(const std::string& what) {
-  std::fprintf(stderr, "wsload: %s\n", what.c_str());
-  std::exit(2);
-}
+namespace load {
 
 // ---- the protocol: only what a peer that sends whole, short frames needs
 
@@ -116,57 +104,18 @@ inline std::string field(const std::string& head, const std::string& name) {
   return head.substr(from, head.find("\r\n", from) - from);
 }
 
-// ---- sockets
-
-inline sockaddr_in address_of(unsigned long port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<std::uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return address;
-}
-
-inline int new_socket(int flags, int receive_buffer) {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
-  if (fd < 0) fail(std::string("socket: ") + std::strerror(errno));
-  const int one = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  if (receive_buffer > 0) {
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
-  }
-  return fd;
-}
+// ---- connections
 
 // One connection of a Crowd or of the Member.
 struct Peer {
-  explicit Peer(int descriptor) : fd(descriptor) {}
-  ~Peer() { shut(); }
-  Peer(const Peer&) = delete;
-  Peer& operator=(const Peer&) = delete;
-
-  void shut() {
-    if (fd >= 0) close(fd);
-    fd = -1;
-  }
+  Peer(int fd, const Tls& tls) : stream(fd, tls) {}
   // Writes what is queued; false if the connection is broken.
-  bool flush() {
-    while (!out.empty()) {
-      const ssize_t written = send(fd, out.data(), out.size(), MSG_NOSIGNAL);
-      if (written < 0) return errno == EAGAIN;
-      out.erase(0, static_cast<std::size_t>(written));
-    }
-    return true;
-  }
+  bool flush() { return stream.write(out); }
   // Reads what is there, at most `most` bytes; false at the end of the connection.
-  bool fill(std::size_t most) {
-    static std::array<char, 65536> buffer;
-    const ssize_t count = recv(fd, buffer.data(), std::min(most, buffer.size()), 0);
-    if (count > 0) in.append(buffer.data(), static_cast<std::size_t>(count));
-    return count > 0 || (count < 0 && errno == EAGAIN);
-  }
+  bool fill(std::size_t most) { return stream.read(in, most); }
 
   enum State { shaking, open, closing, pushing, hanging, ended } state = shaking;
-  int fd;
+  Stream stream;
   std::uint32_t events = 0;
   std::string in, out, key;
   std::size_t id = 0;
@@ -176,12 +125,12 @@ struct Peer {
 class Poller {
  public:
   void watch(Peer& peer, std::uint32_t events) {
-    if (peer.fd < 0 || events == peer.events) return;
+    if (peer.stream.fd() < 0 || events == peer.events) return;
     epoll_event event{};
     event.events = events;
     event.data.ptr = &peer;
     const int action = peer.events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-    if (epoll_ctl(fd_, action, peer.fd, &event) != 0) fail("epoll_ctl");
+    if (epoll_ctl(fd_, action, peer.stream.fd(), &event) != 0) fail("epoll_ctl");
     peer.events = events;
   }
   template <typename Handler>

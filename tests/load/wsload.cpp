@@ -15,14 +15,15 @@ namespace load {
 namespace {
 
 constexpr char kUsage[] =
-    "wsload serve   --port P\n"
+    "wsload serve   --port P [--cert FILE --key FILE]   with both: TLS\n"
     "    a member: echoes; /push sends without end, /hang never answers, no upgrade: 200\n"
     "wsload tunnels --port P --path /ws/ --count N [--at-once 16] [--messages 2] [--size 125]\n"
     "               [--hold SECONDS]   opens, echoes and compares on all, holds, closes\n"
     "wsload slow    --port P --path /ws/push --count N --seconds S [--read BYTES_PER_SECOND]\n"
     "wsload shakes  --port P --path /ws/hang --count N --seconds S   handshakes all at once\n"
     "wsload pair    --port P --path /ws/ --seconds S   one tunnel, message after message\n"
-    "wsload get     --port P --path / --seconds S      one ordinary GET after the other\n";
+    "wsload get     --port P --path / --seconds S      one ordinary GET after the other\n"
+    "All but serve take --tls: TLS 1.3, whatever certificate the server shows.\n";
 
 // Opens, echoes on all, holds, closes.
 class Tunnels : public Crowd {
@@ -137,14 +138,11 @@ class Shakes : public Crowd {
 };
 
 // A blocking connection for the single, ordinary client.
-std::unique_ptr<Peer> dial(unsigned long port) {
-  auto peer = std::make_unique<Peer>(new_socket(0, 0));
+std::unique_ptr<Peer> dial(unsigned long port, const Tls& tls) {
+  auto peer = std::make_unique<Peer>(new_socket(0, 0), tls);
   const timeval limit{10, 0};
-  setsockopt(peer->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  const sockaddr_in address = address_of(port);
-  if (connect(peer->fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    peer->shut();
-  }
+  setsockopt(peer->stream.fd(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  if (!connect_to(peer->stream.fd(), port)) peer->stream.shut();
   return peer;
 }
 
@@ -172,7 +170,7 @@ void print_times(const char* what, std::vector<double>& times, unsigned long fai
 void run_pair(const Options& options) {
   const auto start = Clock::now();
   const double limit_ms = 1000.0 * static_cast<double>(number(options, "seconds", 10));
-  const auto peer = dial(number(options, "port", 0));
+  const auto peer = dial(number(options, "port", 0), client_tls(options));
   peer->out = request(option(options, "path", "/ws/"), new_key());
   std::vector<double> times;
   unsigned long failed = 1;
@@ -200,11 +198,12 @@ void run_gets(const Options& options) {
   const auto start = Clock::now();
   const double limit_ms = 1000.0 * static_cast<double>(number(options, "seconds", 10));
   const std::string path = option(options, "path", "/");
+  const Tls tls = client_tls(options);
   std::vector<double> times;
   unsigned long failed = 0;
   while (ms_since(start) < limit_ms) {
     const auto before = Clock::now();
-    const auto peer = dial(number(options, "port", 0));
+    const auto peer = dial(number(options, "port", 0), tls);
     peer->out = "GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
     const bool sent = peer->flush();
     failed += sent && read_until(*peer, "\r\n\r\n").starts_with("HTTP/1.1 200 ") ? 0 : 1;
@@ -220,7 +219,11 @@ void run_gets(const Options& options) {
 int main(int argc, char** argv) {
   load::Options options;
   const std::string command = argc > 1 ? argv[1] : "";
-  for (int i = 2; i + 1 < argc; i += 2) options[std::string(argv[i]).substr(2)] = argv[i + 1];
+  for (int i = 2; i < argc; ++i) {
+    const std::string name = std::string(argv[i]).substr(2);
+    const bool has_value = i + 1 < argc && std::strncmp(argv[i + 1], "--", 2) != 0;
+    options[name] = has_value ? argv[++i] : "";
+  }
 
   std::signal(SIGPIPE, SIG_IGN);
   rlimit descriptors{};
@@ -228,7 +231,12 @@ int main(int argc, char** argv) {
   descriptors.rlim_cur = descriptors.rlim_max;
   setrlimit(RLIMIT_NOFILE, &descriptors);
 
-  if (command == "serve") load::Member(load::number(options, "port", 0)).run();
+  if (command == "serve") {
+    const std::string certificate = load::option(options, "cert", "");
+    load::Tls tls;
+    if (!certificate.empty()) tls = load::tls_server(certificate, load::option(options, "key", ""));
+    load::Member(load::number(options, "port", 0), std::move(tls)).run();
+  }
   if (command == "tunnels") {
     load::Tunnels(options).run_all();
   } else if (command == "slow") {

@@ -1,9 +1,9 @@
 """Fixtures of the server tests.
 
 `mpm` and `transport` are parameters of every test that starts a server: it runs under each MPM and
-over each transport, unless its file or mark names the MPM. Servers are started by `start_httpd`
-(for a whole file) or `start_once` (for one test), and every test ends with a look at the error logs
-of all servers that ran beside it.
+over the usual transports, unless its file or mark names others. Servers are started by
+`start_httpd` (for a whole file) or `start_once` (for one test), and every test ends with a look at
+the error logs of all servers that ran beside it.
 """
 
 import contextlib
@@ -16,10 +16,41 @@ import httpd_config
 import raw_peer
 import ws_peer
 from httpd_env import Httpd
-from transport import TRANSPORTS
+from transport import PLAIN, TRANSPORTS, USUAL
 
 # The servers whose error logs are still to be looked at, running or just stopped.
 _servers = []
+
+
+def pytest_addoption(parser):
+    parser.addoption("--transport", action="append", choices=list(TRANSPORTS),
+                     help="only tests over this one, may stand more than once; tests that use "
+                          "none count as plain")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "transports(*names): instead of the usual ones")
+
+
+def pytest_generate_tests(metafunc):
+    if "transport" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("transports")
+        names = mark.args if mark else USUAL
+        metafunc.parametrize("transport", [TRANSPORTS[name] for name in names], ids=names,
+                             indirect=True)
+
+
+def pytest_collection_modifyitems(config, items):
+    wanted = config.getoption("transport")
+    if not wanted:
+        return
+
+    def is_wanted(item):
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        return parameters.get("transport", PLAIN).name in wanted
+
+    config.hook.pytest_deselected(items=[item for item in items if not is_wanted(item)])
+    items[:] = [item for item in items if is_wanted(item)]
 
 
 def pytest_sessionstart():
@@ -36,7 +67,7 @@ def mpm(request):
     return request.param
 
 
-@pytest.fixture(scope="module", params=TRANSPORTS, ids=lambda transport: transport.name)
+@pytest.fixture(scope="module")
 def transport(request):
     """How the peers reach each other."""
     return request.param

@@ -14,7 +14,7 @@ import httpd_config
 import processes
 from log_check import ErrorLog
 from ports import free_port
-from transport import PlainTransport
+from transport import PLAIN
 from waiting import SLOWNESS, wait_until
 
 # Starts a program that gets a SIGTERM when this process dies, whatever way.
@@ -34,12 +34,12 @@ class Httpd:
 
     def __init__(self, mpm, conf="", *, listen=None, transport=None, modules=None, workers=25,
                  children=1):
-        self.mpm, self.transport = mpm, transport or PlainTransport()
+        self.mpm, self.transport = mpm, transport or PLAIN
         self.workers, self.children_wanted = workers, children
         self.listen = listen or [free_port()]
         self.port, self.status_port = self.listen[0], free_port()
         self.modules = httpd_config.DEFAULT_MODULES if modules is None else tuple(modules)
-        self.modules += tuple(self.transport.modules)
+        self.modules += tuple(name for name in self.transport.modules if name not in self.modules)
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="wsb-httpd-"))
         self.directory.chmod(0o755)
         (self.directory / "htdocs").mkdir()

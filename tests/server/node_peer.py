@@ -2,10 +2,13 @@
 
 import fcntl
 import json
+import os
 import pathlib
 import subprocess
 import tempfile
 
+from certificates import certificates
+from transport import PLAIN
 from waiting import SLOWNESS
 
 NODE = pathlib.Path(__file__).parent / "node"
@@ -27,12 +30,16 @@ def install():
 class NodeMember:
     """node/echo_member.js as a process of its own."""
 
-    def __init__(self, *, path=None):
+    def __init__(self, transport=PLAIN, *, path=None):
         install()
+        environment = dict(os.environ)
+        if transport.member_tls and not path:
+            environment["TLS_CERTIFICATE"] = str(certificates().certificate)
+            environment["TLS_KEY"] = str(certificates().key)
         arguments = [str(path)] if path else []
         self._process = subprocess.Popen(  # pylint: disable=consider-using-with
             ["setpriv", "--pdeathsig", "TERM", "--", "node", "echo_member.js", *arguments],
-            cwd=NODE, stdout=subprocess.PIPE, text=True)
+            cwd=NODE, env=environment, stdout=subprocess.PIPE, text=True)
         first = self._process.stdout.readline().strip()
         assert first, "the node member did not start"
         self.port = int(first) if first.isdigit() else None
@@ -49,9 +56,13 @@ class NodeMember:
         self._process.stdout.close()
 
 
-def run_client(url, **wish):
+def run_client(url, transport=PLAIN, **wish):
     """Runs node/client.js to its end and returns what it saw."""
     install()
+    environment = dict(os.environ)
+    if transport.client_tls:
+        environment["NODE_EXTRA_CA_CERTS"] = str(certificates().authority)
     result = subprocess.run(["node", "client.js", json.dumps(dict(wish, url=url))], cwd=NODE,
-                            check=True, capture_output=True, text=True, timeout=30 * SLOWNESS)
+                            env=environment, check=True, capture_output=True, text=True,
+                            timeout=30 * SLOWNESS)
     return json.loads(result.stdout)

@@ -9,8 +9,10 @@ import select
 import socket
 import struct
 import threading
+import time
 
-from transport import PlainTransport
+from tls_socket import TlsSocket, is_readable
+from transport import PLAIN
 from waiting import SLOWNESS
 
 TIMEOUT = 5.0 * SLOWNESS
@@ -96,14 +98,26 @@ class RawConnection:
 
     def has_data(self, within=0.0):
         """True when bytes or an end wait to be read."""
-        return bool(self._buffer or select.select([self.sock], [], [], within)[0])
+        return bool(self._buffer) or is_readable(self.sock, within)
 
     def peek(self):
-        """What waits to be read."""
-        return self._buffer or self.sock.recv(200, socket.MSG_PEEK)
+        """What waits to be read, and stays."""
+        if not self._buffer:
+            self._fill()
+        return self._buffer
 
     def end_sending(self):
         self.sock.shutdown(socket.SHUT_WR)
+
+    @property
+    def was_truncated(self):
+        """True when TLS ended without a close_notify."""
+        return isinstance(self.sock, TlsSocket) and self.sock.was_truncated
+
+    def flush(self):
+        """Waits until the kernel has all that a non-blocking write has taken."""
+        if isinstance(self.sock, TlsSocket):
+            self.sock.flush()
 
     def close(self):
         self.sock.close()
@@ -111,15 +125,20 @@ class RawConnection:
     def reset(self):
         """Closes with a RST."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
+        if isinstance(self.sock, TlsSocket):
+            self.sock.abandon()
+        else:
+            self.sock.close()
 
 
 class RawMember:
     """A member that listens; the test accepts each connection and plays it."""
 
     def __init__(self, transport=None, *, path=None, backlog=512):
-        self._transport = transport or PlainTransport()
+        self._transport = transport or PLAIN
         if path:
+            self._transport = PLAIN
+            path.unlink(missing_ok=True)  # Of another transport's member.
             self._listener = socket.socket(socket.AF_UNIX)
             self._listener.bind(str(path))
             os.chmod(path, 0o777)
@@ -140,10 +159,13 @@ class RawMember:
 
     def accept(self, timeout=TIMEOUT, client=None):
         """The next connection. With `client`: fails at once when that one is answered instead."""
+        end = time.monotonic() + timeout
         waiting = [self._listener] + ([client.sock] if client else [])
-        readable = select.select(waiting, [], [], timeout)[0]
-        assert readable, "the member was not asked"
-        assert self._listener in readable, f"answered without the member: {client.peek()!r}"
+        while not self.is_called():
+            assert not (client and client.has_data()), f"answered instead: {client.peek()!r}"
+            left = end - time.monotonic()
+            assert left > 0, "the member was not asked"
+            select.select(waiting, [], [], left)
         connection = RawConnection(self._transport.accepted(self._listener.accept()[0]))
         self._accepted.append(connection)
         return connection
@@ -194,4 +216,4 @@ def answering(data):
 
 def connect(port, transport=None):
     """A raw client."""
-    return RawConnection((transport or PlainTransport()).connect(port))
+    return RawConnection((transport or PLAIN).connect(port))

@@ -5,7 +5,8 @@ import time
 
 from http_message import parse_head, upgrade_request
 from raw_peer import RawConnection
-from waiting import SLOWNESS
+from tls_socket import has_sent_first, is_readable, send_first
+from waiting import SLOWNESS, wait_until
 
 
 class Storm:
@@ -18,15 +19,28 @@ class Storm:
         self._waiting = {}
         self.answered = []  # The heads of answers, in the order in which they came.
         self.open = []  # The connections of clients that got a 101.
+        if server.transport.client_tls:  # All workers may be in handshakes of TLS for a moment.
+            server.allow_log("AH00161", "AH00286", "AH00484")
         self.add(count)
 
     def add(self, count):
         """More of them: all connect, then all send."""
-        sockets = [self._server.transport.connect(self._server.port) for _ in range(count)]
+        transport, request = self._server.transport, upgrade_request(self._path)
+        # No worker may have time for them all.
+        sockets = [transport.connect(self._server.port, handshake=False) for _ in range(count)]
         for sock in sockets:
-            sock.sendall(upgrade_request(self._path))
+            send_first(sock, request)
             self._waiting[sock] = b""
             self._selector.register(sock, selectors.EVENT_READ)
+        wait_until(lambda: all([self._has_sent(sock) for sock in sockets]), 10, "TLS handshakes")
+
+    def _has_sent(self, sock):
+        """Takes an answer, too: a worker may wait for its client to close."""
+        if sock not in self._waiting:
+            return True
+        has_sent = has_sent_first(sock)
+        self._take(sock)
+        return has_sent
 
     def __enter__(self):
         return self
@@ -52,6 +66,8 @@ class Storm:
                 self._take(key.fileobj)
 
     def _take(self, sock):
+        if not is_readable(sock):
+            return
         data = sock.recv(65536)
         self._waiting[sock] += data
         head, found, _ = self._waiting[sock].partition(b"\r\n\r\n")

@@ -143,19 +143,24 @@ def members(transport):
 
 
 @pytest.fixture
-def load(start_once, members):
-    """Starts a server with a guide's lines, its ports replaced by free ones. `localhost` is ::1
+def load(start_once, transport, members):
+    """Starts a server with a guide's lines, its ports replaced by free ones, and the
+    schemes of members by the transport's. `localhost` is ::1
     first, where no member listens: that must not matter."""
+    def member_url(match):
+        scheme, port = match.groups()
+        return f"{transport.member_scheme(scheme)}://localhost:{members[int(port)].port}"
+
     def load_lines(text):
         port = free_port()
         text = text.replace("*:80>", f"*:{port}>")
-        text = re.sub(r"localhost:(\d+)", lambda m: f"localhost:{members[int(m[1])].port}", text)
+        text = re.sub(r"\b(ws|http)://localhost:(\d+)", member_url, text)
         return start_once(DEBIAN + text, listen=[port])
     return load_lines
 
 
 def get(server, path):
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(get_request(path, host="example.com"))
         return read_response(client)
 
@@ -175,7 +180,7 @@ def test_s0_09_denied(load):
     """S0-09: the same with `Require all denied` is a plain 403."""
     server = load(S0_09.replace("granted", "denied"))
     server.expect_log("AH01630")
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/ws/x"))
         assert read_response(client).status == 403
 
@@ -183,12 +188,12 @@ def test_s0_09_denied(load):
 def test_s0_12_the_required_fields(load):
     """S0-11, S0-12: `Connection` is a list, as Firefox sends it; without it: a plain request."""
     server = load(S0_08)
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/ws/", change={"Connection": "keep-alive, Upgrade"}))
         assert parse_head(client.read_head()).status == 101
         check_ours(server)
     all_quiet(server)
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/ws/", drop=["Connection"]))
         assert read_response(client).status == 426
 
@@ -198,7 +203,7 @@ def test_s0_20_upgrade_fields_by_header(load):
     `Header always set` says is in it. No other answer of the ws route offers an upgrade by it."""
     server = load(S0_20)
     check_echo(server, "/ws/x", "/x")
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/ws/x"))
         head = parse_head(client.read_head())
         assert head.all("Upgrade") == ["websocket"] and head.tokens("Connection") == ["upgrade"]

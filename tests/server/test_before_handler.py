@@ -133,7 +133,7 @@ def seen_by_member(client):
 
 def handshake(server, member, path, answer):
     """A handshake with a raw member that answers with these bytes: the client's 101."""
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request(path))
         connection = member.accept(client=client)
         connection.read_head()
@@ -147,7 +147,7 @@ def test_who_is_denied_never_reaches_the_member(server, echo_member, path):
     """S0-09, S2-05, S2-34: authorization and rewrite rules come before the upgrade; the denial is
     a plain 403."""
     server.allow_log("AH01630", "AH01797")
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request(path))
         answer = read_response(client)
         assert answer.status == 403 and not answer.head.all("Sec-WebSocket-Accept")
@@ -170,7 +170,7 @@ def test_origin_by_rewrite_condition(server):
 
 def test_a_redirect_comes_first(server):
     """S1-46: a rewrite rule that redirects wins; nothing is upgraded."""
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/rewrite/moved"))
         answer = read_response(client)
         assert answer.status == 302 and answer.head.get("Location").endswith("/elsewhere")
@@ -216,7 +216,7 @@ def test_header_directives_apply_to_our_101(server, member):
             (upgrade_request("/headers/x"), switching(add=MEMBER_FIELDS)),
             (get_request("/headers/x"), b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
              + b"".join(f"{n}: {v}\r\n".encode() for n, v in MEMBER_FIELDS) + b"\r\n")):
-        with connect(server.port) as client:
+        with connect(server.port, server.transport) as client:
             client.send(request)
             connection = member.accept(client=client)
             connection.read_head()
@@ -240,12 +240,12 @@ def test_header_directives_never_touch_the_handshake(server, member, number):
     assert head.all("Sec-WebSocket-Accept") == [accept_for(KEY)]
 
 
-def test_reverse_mapping_applies_to_our_101(server, member):
+def test_reverse_mapping_applies_to_our_101(server, transport, member):
     """ProxyPassReverse and ProxyPassReverseCookie* map what the member says in its 101."""
     head = handshake(server, member, "/reverse/x", switching(add=[
-        ("Location", f"http://127.0.0.1:{member.port}/reverse/there"),
+        ("Location", transport.member_url("http", member.port, "/reverse/there")),
         ("Set-Cookie", "a=1; Path=/inside; Domain=inside.example"), ("Set-Cookie", "b=2")]))
-    assert head.get("Location") == "http://localhost/reverse/there"
+    assert head.get("Location") == f"{transport.client_scheme('http')}://localhost/reverse/there"
     assert head.all("Set-Cookie") == ["a=1; Path=/outside; Domain=outside.example", "b=2"]
 
 

@@ -36,7 +36,7 @@ def test_a_client_that_goes_away_frees_its_slot(server, member, leave):
     server.allow_log("WSB0225")
     clients, connections = [], []
     for _ in range(4):
-        client = connect(server.port)
+        client = connect(server.port, server.transport)
         client.send(upgrade_request("/slow/x"))
         clients.append(client)
         connections.append(member.accept(client=client))
@@ -54,7 +54,7 @@ def test_connecting_is_part_of_the_time(server):
     """A long ProxyTimeout does not let a handshake wait longer for a connection."""
     server.allow_log("AH00957", "AH00959", "AH01114")
     began = time.monotonic()
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/full/x"))
         assert read_response(client).status == 503
     assert time.monotonic() - began < 1 + 3 * SLOWNESS
@@ -63,7 +63,7 @@ def test_connecting_is_part_of_the_time(server):
 def test_connection_may_not_name_the_handshake_in_a_request(server, member):
     """What Connection names would not reach the member: 400 instead of another handshake."""
     server.expect_log("WSB0108", level="info")
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/slow/x",
                                     change={"Connection": "Upgrade, Sec-WebSocket-Key"}))
         assert read_response(client).status == 400
@@ -72,7 +72,7 @@ def test_connection_may_not_name_the_handshake_in_a_request(server, member):
 def test_connection_may_not_name_the_handshake_in_a_101(server, member):
     """... nor what a member has negotiated the client: 502."""
     server.expect_log("WSB0148", level="warn")
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/slow/x", add=[("Sec-WebSocket-Protocol", "chat")]))
         connection = member.accept(client=client)
         connection.read_head()

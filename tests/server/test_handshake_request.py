@@ -37,7 +37,7 @@ RewriteRule ^/rewrite/(.*)$ {transport.member_url("ws", shared_member.port, "/re
 
 def forwarded(server, member, request):
     """Sends a handshake that is right, and returns what the member got: (head, connections)."""
-    client = connect(server.port)
+    client = connect(server.port, server.transport)
     client.send(request)
     connection = member.accept(client=client)
     return parse_head(connection.read_head()), client, connection
@@ -55,7 +55,7 @@ def check_refused(server, member, request, status, log_id):
     """A handshake that breaks a rule: its status, a line that says why, and the member not asked.
     What the client sent behind it is never taken for a request."""
     server.expect_log(log_id, level="info")
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(request)
         got = read_response(client, request.split(b" ")[0].decode())
         assert got.status == status
@@ -103,7 +103,7 @@ def test_400(server, member, name, route):
 def test_400_when_a_body_is_announced(server, member, route, fields, body):
     """A handshake has no body; what was sent as one is neither tunnel bytes nor a request."""
     server.expect_log("WSB0105", level="info")
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request(route, add=fields) + body)
         assert read_response(client).status == 400
         client.end_sending()
@@ -121,7 +121,7 @@ def test_a_content_length_of_0_is_no_body(server, member):
 def test_the_sample_of_a_guide(server, member):
     """S2-01: exactly this sample, which has neither a key nor a version, is 400."""
     server.expect_log("WSB0102")
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(build("GET /ws/ HTTP/1.1", [("Host", "example.com"), ("Upgrade", "websocket"),
                                                 ("Connection", "Upgrade")]))
         assert read_response(client).status == 400
@@ -156,7 +156,7 @@ def test_bytes_behind_a_refused_handshake_are_no_request(server, member, changes
     """The wrong version that is answered by 426 is the classic way to smuggle a request: what
     comes behind is thrown away with the connection."""
     server.expect_log("WSB010[127]")
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/ws/x", **changes) + behind)
         got = read_response(client)
         assert got.status in (400, 426)
@@ -169,7 +169,7 @@ def test_a_refused_handshake_leaves_the_connection_usable(server, member):
     """With nothing behind it, the client may try the version that the 426 names. (After a 400
     httpd always closes.)"""
     server.expect_log("WSB0107")
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/ws/x", change={"Sec-WebSocket-Version": "8"}))
         assert read_response(client).status == 426
         client.send(upgrade_request("/ws/x"))
@@ -230,7 +230,7 @@ NO_UPGRADES = {
 def test_what_is_no_upgrade(server, member, name):
     """S0-11: the ws route says 426, the http route serves it without an `Upgrade` (RFC 9110
     7.8)."""
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/ws/x", **NO_UPGRADES[name]))
         assert read_response(client).status == 426
         assert not member.is_called()
@@ -284,7 +284,7 @@ def test_preserved_host(server, member):
 def test_no_line_ends_by_the_url(server, member, path):
     """CVE-2023-25690: a CR LF in the path never makes a second line of the member's request."""
     server.allow_log(r"AH\d+")  # Stock's own words, which differ by path.
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request(path))
         if client.has_data(0.1) or not member.is_called(0.2):
             assert read_response(client).status in (400, 403, 404)
@@ -299,7 +299,7 @@ def test_no_line_ends_by_the_url(server, member, path):
 def test_early_bytes_wait_for_the_101(server, member):
     """What a client sends behind its handshake reaches the member after its 101, never before."""
     early = client_frame(TEXT, b"early") + client_frame(BINARY, os.urandom(300))
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/ws/x") + early)
         connection = member.accept(client=client)
         parse_head(connection.read_head())
@@ -314,7 +314,7 @@ def test_early_bytes_of_any_size(server, member, size):
     """In the packet of the handshake and in later ones, before and after the 101: all arrive, in
     order, unchanged."""
     data = os.urandom(size)
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/ws/x") + data[:size // 2])
         connection = member.accept(client=client)
         connection.read_head()
@@ -343,7 +343,7 @@ def test_early_bytes_of_any_size(server, member, size):
 @pytest.mark.parametrize("status", [403, 200, 204, 502])
 def test_early_bytes_never_reach_a_member_that_refuses(server, member, behind, later, status):
     """They are thrown away with the client's connection and are no request there either."""
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/ws/x") + (b"" if later else behind))
         connection = member.accept(client=client)
         parse_head(connection.read_head())
@@ -362,7 +362,7 @@ def test_early_bytes_never_reach_a_member_that_refuses(server, member, behind, l
 def test_early_bytes_never_reach_a_member_with_a_bad_101(server, member, behind):
     """The same when the refusal is ours."""
     server.expect_log("WSB0145", level="warn")
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/ws/x") + behind)
         connection = member.accept(client=client)
         parse_head(connection.read_head())
@@ -374,7 +374,7 @@ def test_early_bytes_never_reach_a_member_with_a_bad_101(server, member, behind)
 
 def test_frames_after_the_handshake(server, member):
     """A handshake that comes byte by byte is one, too."""
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send_pieces([bytes([byte]) for byte in upgrade_request("/ws/x")])
         connection = member.accept()
         connection.read_head()

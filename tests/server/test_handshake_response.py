@@ -32,7 +32,7 @@ ProxyPass /balanced/ balancer://one/
 
 def begin(server, member, path="/ws/x", **request):
     """A handshake whose head has reached the member."""
-    client = connect(server.port)
+    client = connect(server.port, server.transport)
     client.send(upgrade_request(path, **request))
     connection = member.accept(client=client)
     parse_head(connection.read_head())
@@ -313,7 +313,7 @@ def test_interim_answers_are_skipped(server, member, interim, pieces):
 
 def plain_get(server, member, kept=None, path="/http/page"):
     """A plain request that leaves its connection to the member in the pool; returns that one."""
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(get_request(path))
         connection = kept or member.accept()
         assert parse_head(connection.read_head()).start_line == f"GET {path} HTTP/1.1"

@@ -55,7 +55,7 @@ def takes(seconds):
 
 
 def begin(server, member, path, behind=b"", port=None):
-    client = connect(port or server.port)
+    client = connect(port or server.port, server.transport)
     client.sock.settimeout(20)
     client.send(upgrade_request(path) + behind)
     connection = member.accept(client=client)

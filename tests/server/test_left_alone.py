@@ -1,5 +1,7 @@
 """What the module leaves to whoever else serves it: forward proxying, upgrade=NONE, WSBalance off."""
 
+import contextlib
+
 import pytest
 
 from http_message import KEY, get_request, parse_head, read_response, switching, upgrade_request
@@ -99,26 +101,28 @@ WSBalance off
         check_ours(server)
 
 
-def exchange(port, member, request, answer):
+def exchange(server, port, member, request, answer):
     """Plays one request: what the member saw, what the client got."""
-    with connect(port) as client:
+    with connect(port, server.transport) as client:
         client.send(request)
         connection = member.accept(client=client)
         seen = connection.read_head()
         connection.send(answer)
-        connection.end_sending()
+        with contextlib.suppress(OSError):  # It may have been closed already.
+            connection.end_sending()
         got = client.read_head()
         connection.close()
         return seen, parse_head(got)
 
 
 @pytest.mark.parametrize("scheme", ["http", "ws"])
-def test_forward_proxy_requests_are_left_alone(server, member, scheme):
+def test_forward_proxy_requests_are_left_alone(server, transport, member, scheme):
     """S1-10: a request for `http://` or `ws://` by forward proxying is served as with
     `WSBalance off`, and is no tunnel of ours."""
-    target = f"{scheme}://127.0.0.1:{member.port}/x"
+    target = transport.member_url(scheme, member.port, "/x")
     on, off = server.listen[1], server.listen[2]
-    results = [exchange(port, member, upgrade_request(target), switching()) for port in (on, off)]
+    results = [exchange(server, port, member, upgrade_request(target), switching())
+               for port in (on, off)]
     assert results[0][0] == results[1][0]
     assert results[0][1].start_line == results[1][1].start_line
     if scheme == "ws":
@@ -132,7 +136,7 @@ def test_forward_proxy_requests_are_left_alone(server, member, scheme):
 @pytest.mark.parametrize("path", ["/none-http/x", "/none-ws/x"])
 def test_upgrade_none_is_left_alone(server, member, path):
     """A worker with `upgrade=NONE` is served as with `WSBalance off`."""
-    results = [exchange(port, member, upgrade_request(path), switching())
+    results = [exchange(server, port, member, upgrade_request(path), switching())
                for port in (server.listen[0], server.listen[2])]
     assert results[0][0] == results[1][0]
     assert results[0][1].start_line == results[1][1].start_line
@@ -144,7 +148,7 @@ def test_upgrade_none_is_left_alone(server, member, path):
 def test_upgrade_none_stays_plain_http(server, member):
     """The handshake on an http route with `upgrade=NONE` is a plain request for the member."""
     ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-    seen, head = exchange(server.port, member, upgrade_request("/none-http/x"), ok)
+    seen, head = exchange(server, server.port, member, upgrade_request("/none-http/x"), ok)
     assert head.status == 200
     assert not parse_head(seen).all("Upgrade")
     assert server.tunnels() == 0
@@ -152,7 +156,7 @@ def test_upgrade_none_stays_plain_http(server, member):
 
 def test_without_a_route_it_is_no_business_of_ours(server):
     """An upgrade for a URL that is not proxied is a 404 as ever."""
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/elsewhere", key=KEY))
         assert read_response(client).status == 404
         client.send(get_request("/elsewhere"))

@@ -55,7 +55,7 @@ def test_every_order_behind_mod_proxy(start_once, transport, echo_member, order)
     server = start_once(routes(transport, echo_member), modules=BASE + ("proxy",) + split(order))
     for path in ("/ws/x", "/http/x", "/balanced/x"):
         check_tunnel(server, path)
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(get_request("/http/x"))
         assert read_response(client).status == 200
 
@@ -82,7 +82,7 @@ def our_lines(text):
     ("proxy_http", "wsbalance", "proxy")], ids=">".join)
 def test_before_mod_proxy(mpm, transport, echo_member, order):
     """Loaded before mod_proxy: it works, or the start stops with one line that names the order."""
-    server = Httpd(mpm, routes(transport, echo_member), modules=BASE + order)
+    server = Httpd(mpm, routes(transport, echo_member), modules=BASE + order, transport=transport)
     try:
         code, text = server.check_config()
         if "proxy_http" in order and order.index("proxy_http") < order.index("proxy"):
@@ -134,6 +134,7 @@ def test_absent_modules(start_once, transport, echo_member, absent):
         check_tunnel(server, "/http/x", looks_inside)
 
 
+@pytest.mark.transports("plain")  # Over another one mod_ssl is in use.
 def test_with_mod_ssl_too(start_once, transport, echo_member):
     """The other way round: with mod_ssl, and nothing of it in use."""
     modules = httpd_config.default_modules(add=("socache_shmcb", "ssl"))
@@ -143,7 +144,7 @@ def test_with_mod_ssl_too(start_once, transport, echo_member):
 
 
 def test_the_bare_minimum(start_once, transport, echo_member):
-    """S0-05: mod_proxy and this module alone."""
+    """S0-05: mod_proxy and this module alone (and mod_ssl, where there is TLS)."""
     modules = ("authz_core", "proxy", "wsbalance")
     server = start_once(routes(transport, echo_member), modules=modules)
     check_tunnel(server, "/ws/x", looks_inside=False)

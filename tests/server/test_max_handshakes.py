@@ -45,7 +45,7 @@ Redirect 410 /plain
 def check_plain_get(server, seconds=1.0):
     """An ordinary request is answered at once."""
     began = time.monotonic()
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(get_request("/plain"))
         assert read_response(client).status == 410
     assert time.monotonic() - began < seconds * SLOWNESS
@@ -120,7 +120,7 @@ def test_a_refusal_does_not_punish_the_member(server, member):
     with filled(server, member, "/strict/x", LIMIT, 40) as (storm, connections):
         connections[0].send(answer(403))
         storm.read(until=40 - LIMIT + 1, seconds=5)
-        with connect(server.port) as client:
+        with connect(server.port, server.transport) as client:
             client.send(upgrade_request("/strict/x"))
             connection = member.accept(client=client)
             connection.read_head()
@@ -135,13 +135,13 @@ def test_a_refusal_does_not_punish_the_member(server, member):
 def test_a_members_own_503_does(server, member):
     """The counter-proof: a 503 that the member itself says is what `failonstatus=503` is for."""
     server.allow_log(r"AH01174", r"AH\d+")
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/counter/x"))
         connection = member.accept(client=client)
         connection.read_head()
         connection.send(answer(503))
         assert read_response(client).status == 503
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/counter/x"))
         assert read_response(client).status == 503
     assert not member.is_called()
@@ -175,7 +175,7 @@ ProxyPass / {transport.member_url("ws", echo_member.port)}
     server.allow_log(REFUSED)
     with contextlib.ExitStack() as stack:
         for count in range(1, 6):
-            client = stack.enter_context(connect(server.port))
+            client = stack.enter_context(connect(server.port, server.transport))
             client.send(upgrade_request("/x"))
             assert read_response(client).status == 101
             wait_until(lambda: server.tunnels() == count, what="the tunnel to open")

@@ -47,8 +47,8 @@ ORDINARY = {
 
 
 @pytest.fixture(scope="module")
-def node_member():
-    with node_peer.NodeMember() as member:
+def node_member(transport):
+    with node_peer.NodeMember(transport) as member:
         yield member
 
 
@@ -87,9 +87,9 @@ def server(start_httpd, transport, node_member, echo_member, shared_member):
 """, listen=ports)
 
 
-def exchange(port, request):
+def exchange(server, port, request):
     """The answer to one request, what the node member saw of it, and if the connection lives."""
-    with connect(port) as client:
+    with connect(port, server.transport) as client:
         client.send(request)
         method = request.split(b" ")[0].decode()
         answer = read_response(client, method)
@@ -110,8 +110,8 @@ def test_other_requests_are_untouched(server, name):
     """S0-11, S1-12: with `ProxyPass / http://` every request that is no WebSocket upgrade reaches
     the member as with `WSBalance off`, and the client gets the same answer."""
     on, off = server.listen[:2]
-    answer, seen, lives = exchange(on, ORDINARY[name])
-    answer_off, seen_off, lives_off = exchange(off, ORDINARY[name])
+    answer, seen, lives = exchange(server, on, ORDINARY[name])
+    answer_off, seen_off, lives_off = exchange(server, off, ORDINARY[name])
     assert comparable(answer, on) == comparable(answer_off, off)
     assert seen == seen_off
     assert lives == lives_off
@@ -123,7 +123,7 @@ def test_other_requests_are_untouched(server, name):
 @pytest.mark.parametrize("path", ["/only-ws/x", "/matched/x", "/rewritten/x"])
 def test_426_when_nobody_else_serves_it(server, path):
     """S1-56: a plain request for a URL that is for WebSocket only gets 426 and says what to do."""
-    with connect(server.listen[2]) as client:
+    with connect(server.listen[2], server.transport) as client:
         client.send(get_request(path))
         answer = read_response(client)
         assert answer.status == 426
@@ -135,7 +135,7 @@ def test_426_when_nobody_else_serves_it(server, path):
 
 def test_426_to_an_upgrade_of_http_1_0(server):
     """HTTP/1.0 must ignore Upgrade (RFC 9110 7.8): for a ws route it is a plain request."""
-    with connect(server.listen[2]) as client:
+    with connect(server.listen[2], server.transport) as client:
         client.send(upgrade_request("/only-ws/x", version="HTTP/1.0"))
         assert read_response(client).status == 426
 
@@ -158,7 +158,7 @@ NO_UPGRADES = {
 def test_the_next_matching_route_serves_it(server, member, port, path, member_path, name):
     """S0-11, S1-12: a ws route and an http route for one URL, in this order: whatever is no
     WebSocket upgrade goes to the http route, whyever it is none."""
-    with connect(server.listen[port]) as client:
+    with connect(server.listen[port], server.transport) as client:
         client.send(upgrade_request(path, **NO_UPGRADES[name]))
         connection = member.accept(client=client)
         head = parse_head(connection.read_head())

@@ -79,9 +79,9 @@ WSBalance off
     return server
 
 
-def exchange(port, member, data, path, request=None, then=None):
+def exchange(server, port, member, data, path, request=None, then=None):
     """One handshake that the member answers with `data`: the answer and if the connection lives."""
-    with connect(port) as client:
+    with connect(port, server.transport) as client:
         client.send(request or upgrade_request(path))
         connection = member.accept(client=client)
         connection.read_head()
@@ -105,7 +105,7 @@ def check_same(server, member, data, path, request=None, then=None):
     """The answer through the module; it must be the one that mod_proxy_http gives."""
     results = []
     for port in server.listen:
-        got, lives = exchange(port, member, data, path, request, then)
+        got, lives = exchange(server, port, member, data, path, request, then)
         results.append((got, lives))
     (ours, lives), (stock, lives_stock) = results
     assert comparable(ours, server.listen[0]) == comparable(stock, server.listen[1])
@@ -191,7 +191,7 @@ def test_answers_are_passed_as_mod_proxy_http_does(server, member, name, path):
 def test_the_clients_connection_lives_on(server, member, name):
     """The next request on it is answered, whatever the member said about its own connection. (Not
     after 400, 500 and 503: there httpd itself closes, whoever serves.)"""
-    _, lives = exchange(server.port, member, ANSWERS[name], "/plain/x")
+    _, lives = exchange(server, server.port, member, ANSWERS[name], "/plain/x")
     assert lives
 
 
@@ -206,7 +206,7 @@ def test_bodies_until_close(server, member, name):
 def test_an_answer_in_pieces(server, member, pieces):
     """The head and the chunks, cut anywhere."""
     data = ANSWERS["chunked 503"]
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/plain/x"))
         connection = member.accept(client=client)
         connection.read_head()
@@ -217,26 +217,30 @@ def test_an_answer_in_pieces(server, member, pieces):
 
 
 @pytest.mark.parametrize("location", [
-    "http://127.0.0.1:{port}/reverse/there?a=b", "ws://127.0.0.1:{port}/reverse/there",
+    "{http}://127.0.0.1:{port}/reverse/there?a=b", "{ws}://127.0.0.1:{port}/reverse/there",
     "http://elsewhere.example/reverse/", "/reverse/there", "//127.0.0.1/x"])
-def test_reverse_mapping(server, member, location):
+def test_reverse_mapping(server, transport, member, location):
     """ProxyPassReverse on Location and its relatives, ProxyPassReverseCookie* on cookies."""
-    value = location.format(port=member.port)
+    value = location.format(port=member.port, ws=transport.member_scheme("ws"),
+                            http=transport.member_scheme("http"))
     fields = [(name, value) for name in ("Location", "Content-Location", "URI", "Destination")]
     cookies = [("Set-Cookie", "a=1; Path=/inside; Domain=inside.example"), ("Set-Cookie", "b=2")]
     got, _ = check_same(server, member, answer(302, add=fields + cookies), "/reverse/x")
     assert "a=1; Path=/outside; Domain=outside.example" in got.head.all("Set-Cookie")
-    if value.startswith("http://127"):
+    if location.startswith("{http}"):
+        scheme = transport.client_scheme("http")
         where = got.head.get("Location")
-        assert where == f"http://localhost:{server.port}/reverse/there?a=b"
+        assert where == f"{scheme}://localhost:{server.port}/reverse/there?a=b"
 
 
-def test_reverse_mapping_of_ws_lines_on_http_locations(server, member):
+def test_reverse_mapping_of_ws_lines_on_http_locations(server, transport, member):
     """S0-08: `ProxyPassReverse /x/ ws://...`, as the guides write it, maps the `http://` Location
     that members really answer."""
-    data = answer(302, add=[("Location", f"http://127.0.0.1:{member.port}/reverse-ws/there")])
-    got, _ = exchange(server.port, member, data, "/reverse-ws/x")
-    assert got.head.get("Location") == f"http://localhost:{server.port}/reverse-ws/there"
+    data = answer(302, add=[
+        ("Location", transport.member_url("http", member.port, "/reverse-ws/there"))])
+    got, _ = exchange(server, server.port, member, data, "/reverse-ws/x")
+    scheme = transport.client_scheme("http")
+    assert got.head.get("Location") == f"{scheme}://localhost:{server.port}/reverse-ws/there"
 
 
 @pytest.mark.parametrize("status", [200, 401, 404, 500])
@@ -289,7 +293,7 @@ def test_broken_bodies(server, member, name, way):
     server.allow_log(r"AH\d+", r"WSB\d+")
     results = []
     for port in server.listen:
-        with connect(port) as client:
+        with connect(port, server.transport) as client:
             client.send(upgrade_request("/plain/x"))
             connection = member.accept(client=client)
             connection.read_head()
@@ -317,7 +321,7 @@ def test_ambiguous_bodies(server, member, data):
     server.allow_log(r"AH\d+", r"WSB\d+")
     results = []
     for port in server.listen:
-        with connect(port) as client:
+        with connect(port, server.transport) as client:
             client.send(upgrade_request("/plain/x"))
             connection = member.accept(client=client)
             connection.read_head()
@@ -329,7 +333,7 @@ def test_ambiguous_bodies(server, member, data):
 
 def test_after_a_refusal_the_same_client_gets_a_tunnel(server, member):
     """401 with a challenge, then the handshake again on the same connection."""
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/plain/x"))
         connection = member.accept(client=client)
         connection.read_head()

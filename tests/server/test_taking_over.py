@@ -25,8 +25,8 @@ DIRECT = [
 
 
 @pytest.fixture(scope="module")
-def node_member():
-    with node_peer.NodeMember() as member:
+def node_member(transport):
+    with node_peer.NodeMember(transport) as member:
         yield member
 
 
@@ -105,11 +105,12 @@ def test_members_of_a_balancer_are_ours(server, route):
 @pytest.mark.parametrize("route", ["/http/", "/balanced-http/"])
 def test_http_on_the_same_route_is_served_as_ever(server, route):
     """S0-11, S1-55: one URL, HTTP and WebSocket, no rewrite rules, no upgrade=."""
-    with connected(server, route + "x") as client, connect(server.port) as plain:
+    with connected(server, route + "x") as client:
         check_ours(server)
-        plain.send(get_request(route + "x"))
-        answer = read_response(plain)
-        assert answer.status == 200 and answer.body.endswith(b" /x")
+        with connect(server.port, server.transport) as plain:
+            plain.send(get_request(route + "x"))
+            answer = read_response(plain)
+            assert answer.status == 200 and answer.body.endswith(b" /x")
         assert client.ask("hello") == "hello"
     all_quiet(server)
 
@@ -118,7 +119,7 @@ def test_many_tunnels_at_once(server):
     """S0-02: more tunnels than workers, an ordinary request is answered meanwhile."""
     clients = [connected(server, "/flat/") for _ in range(server.workers + 15)]
     check_ours(server, len(clients))
-    with connect(server.port) as plain:
+    with connect(server.port, server.transport) as plain:
         plain.send(get_request("/http/x"))
         assert read_response(plain).status == 200
     for number, client in enumerate(clients):
@@ -130,8 +131,8 @@ def test_many_tunnels_at_once(server):
 def test_node_on_both_sides(server, transport):
     """S1-08, S2-15: npm ws as client and as member."""
     url = transport.client_url(server.port, "/node/x")
-    seen = node_peer.run_client(url, messages=["Hello Server!", ""], count=20, size=70000,
-                                protocols=["one", "two"])
+    seen = node_peer.run_client(url, transport, messages=["Hello Server!", ""], count=20,
+                                size=70000, protocols=["one", "two"])
     assert seen["received"] == ["Hello Server!", ""] and seen["bulkInOrder"] == 20
     assert seen["protocol"] == "two" and seen["code"] == 1000
     all_quiet(server)
@@ -139,7 +140,7 @@ def test_node_on_both_sides(server, transport):
 
 def test_the_member_may_speak_first(server, member):
     """S0-01: a push comes at once, without being asked for."""
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/raw/"))
         connection = member.accept(client=client)
         connection.read_head()

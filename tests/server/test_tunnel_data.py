@@ -12,10 +12,13 @@ from frames import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame,
 from http_message import parse_head, switching, upgrade_request
 from ours import all_quiet, check_ours
 from raw_peer import RawMember, connect
+from transport import every_transport
 from tunnels import (check_arrives, check_carries, digest, end_of, in_thread, narrow,
                      open_pair)
 from waiting import SLOWNESS, stays
 from ws_peer import EchoMember, connected, event_loop, start_connecting
+
+pytestmark = every_transport
 
 KB, MB = 1024, 1024 * 1024
 
@@ -24,8 +27,8 @@ SIZES = [1, 125, 126, 8 * KB - 1, 70 * KB, 300 * KB]
 
 
 @pytest.fixture(scope="module")
-def node_member():
-    with node_peer.NodeMember() as member:
+def node_member(transport):
+    with node_peer.NodeMember(transport) as member:
         yield member
 
 
@@ -300,9 +303,10 @@ def test_a_node_client(server, transport):
     """S1-08, S2-15: npm ws with a member of python3-websockets: 1,000 messages at once, and one of
     16 MB."""
     url = transport.client_url(server.port, "/echo/")
-    seen = node_peer.run_client(url, messages=["Hello Server!", ""], count=1000, size=100)
+    seen = node_peer.run_client(url, transport, messages=["Hello Server!", ""], count=1000,
+                                size=100)
     assert seen["received"] == ["Hello Server!", ""] and seen["bulkInOrder"] == 1000
-    seen = node_peer.run_client(url, count=1, size=16 * MB)
+    seen = node_peer.run_client(url, transport, count=1, size=16 * MB)
     assert seen["bulkInOrder"] == 1 and seen["code"] == 1000
     all_quiet(server)
 

@@ -78,7 +78,7 @@ ProxyPass /nobody/ balancer://nobody/
 
 
 def status_of(server, path, behind=b""):
-    with connect(server.port) as client:
+    with connect(server.port, server.transport) as client:
         client.send(upgrade_request(path) + behind)
         got = read_response(client)
         if behind:

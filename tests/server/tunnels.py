@@ -5,7 +5,6 @@ import fcntl
 import hashlib
 import os
 import re
-import select
 import selectors
 import socket
 import struct
@@ -25,7 +24,8 @@ LINE = re.compile(
     r"member=(?P<member>\S+) reason=(?P<reason>\S+) close_code=(?P<close_code>\d+) "
     r"duration_ms=(?P<duration_ms>\d+) "
     r"to_member: bytes=(?P<bytes_to_member>\d+) messages=(?P<messages_to_member>\d+) "
-    r"to_client: bytes=(?P<bytes_to_client>\d+) messages=(?P<messages_to_client>\d+)$")
+    r"to_client: bytes=(?P<bytes_to_client>\d+) messages=(?P<messages_to_client>\d+)"
+    r"( tls=(?P<tls>\S+))?$")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Ended:
     duration_ms: int
     to_member: Passed
     to_client: Passed
+    tls: str | None  # What was wrong about the end of TLS; None if nothing.
 
 
 def ended(server):
@@ -59,7 +60,7 @@ def ended(server):
             int(match["port"]), match["level"], match["reason"], int(match["close_code"]),
             int(match["duration_ms"]),
             Passed(int(match["bytes_to_member"]), int(match["messages_to_member"])),
-            Passed(int(match["bytes_to_client"]), int(match["messages_to_client"]))))
+            Passed(int(match["bytes_to_client"]), int(match["messages_to_client"])), match["tls"]))
     return found
 
 
@@ -145,8 +146,15 @@ def check_carries(sender, receiver, data):
 
 def ends_within(connection, seconds):
     """Waits for an end of file or a reset without a byte before it."""
-    assert select.select([connection.sock], [], [], seconds * SLOWNESS)[0], "it has not ended"
+    assert connection.has_data(seconds * SLOWNESS), "it has not ended"
     return connection.is_ended()
+
+
+def check_flood_arrives(sender, receiver, count):
+    """What was sent until nobody took more of it. With TLS a part of a record may still be with
+    the sender."""
+    with in_thread(sender.flush):
+        check_arrives(receiver, stream(count))
 
 
 def narrow(connection, size=1 << 16):

@@ -10,7 +10,7 @@ import threading
 
 import websockets
 
-from transport import PlainTransport
+from transport import PLAIN
 from waiting import SLOWNESS
 
 TIMEOUT = 8.0 * SLOWNESS
@@ -77,7 +77,7 @@ def start_connecting(url, transport=None, **options):
     """Begins to open a WebSocket; the future's result is a Client."""
     options = dict({"ping_interval": None, "compression": None, "max_size": None,
                     "open_timeout": TIMEOUT}, **options)
-    context = (transport or PlainTransport()).client_ssl
+    context = (transport or PLAIN).client_ssl
     if context:
         options["ssl"] = context
 
@@ -110,7 +110,7 @@ class EchoMember:
         self.open_sockets = set()
         options = dict({"ping_interval": None, "compression": None, "max_size": None,
                         "process_request": self._process_request}, **options)
-        context = (transport or PlainTransport()).member_ssl
+        context = None if path else (transport or PLAIN).member_ssl
         if context:
             options["ssl"] = context
 

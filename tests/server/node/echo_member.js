@@ -1,9 +1,17 @@
 // A member by npm ws: sends back every message, and answers plain HTTP on the same port.
-// Prints its port. Arguments: [path of a unix socket].
+// Prints its port. Arguments: [path of a unix socket]. With TLS if the environment names the files
+// TLS_CERTIFICATE and TLS_KEY.
 'use strict';
 const crypto = require('crypto');
+const fs = require('fs');
 const http = require('http');
+const https = require('https');
 const { WebSocketServer } = require('ws');
+
+const tls = process.env.TLS_KEY && {
+  cert: fs.readFileSync(process.env.TLS_CERTIFICATE), key: fs.readFileSync(process.env.TLS_KEY),
+};
+const scheme = tls ? 'https' : 'http';
 
 // Every request is answered with what arrived, so that two ways to this member can be compared.
 function echoRequest(request, response) {
@@ -19,14 +27,14 @@ function echoRequest(request, response) {
     response.statusCode = status;
     response.setHeader('X-Member', 'node');
     response.setHeader('Set-Cookie', ['a=1; Path=/', 'b=2; Path=/deep']);
-    response.setHeader('Location', `http://${request.headers.host}/elsewhere`);
+    response.setHeader('Location', `${scheme}://${request.headers.host}/elsewhere`);
     response.setHeader('Content-Type', 'application/json');
     if (!request.url.startsWith('/chunked')) response.setHeader('Content-Length', seen.length);
     response.end(seen);
   });
 }
 
-const server = http.createServer(echoRequest);
+const server = tls ? https.createServer(tls, echoRequest) : http.createServer(echoRequest);
 const sockets = new WebSocketServer({
   server, maxPayload: 64 * 1024 * 1024,
   handleProtocols: (protocols) => [...protocols].pop(),  // The last one that is offered.

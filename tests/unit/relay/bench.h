@@ -59,7 +59,7 @@ class Bench {
 
   Ends start(TunnelPlan plan = {}) {
     auto tunnel = std::make_unique<Tunnel>(plan.settings, std::move(plan.context));
-    tunnel->adopt(std::move(plan.client.near), std::move(plan.member.near),
+    tunnel->adopt({std::move(plan.client.near), nullptr}, {std::move(plan.member.near), nullptr},
                   as_bytes(plan.from_client), as_bytes(plan.from_member));
     loop.submit(std::move(tunnel));
     loop.turn(std::chrono::milliseconds(0));

@@ -37,7 +37,8 @@ struct RunningRelay {
 
   Ends submit(TunnelPlan plan = {}) {
     auto tunnel = std::make_unique<Tunnel>(plan.settings, nullptr);
-    tunnel->adopt(std::move(plan.client.near), std::move(plan.member.near), {}, {});
+    tunnel->adopt({std::move(plan.client.near), nullptr}, {std::move(plan.member.near), nullptr},
+                  {}, {});
     relay.submit(std::move(tunnel));
     return {Peer(std::move(plan.client.far)), Peer(std::move(plan.member.far))};
   }
@@ -150,7 +151,8 @@ TEST_CASE("a relay that was never started stops and closes what it was given", "
   Relay relay({.threads = 1}, observer, open_tunnels);
   TunnelPlan plan;
   auto tunnel = std::make_unique<Tunnel>(plan.settings, nullptr);
-  tunnel->adopt(std::move(plan.client.near), std::move(plan.member.near), {}, {});
+  tunnel->adopt({std::move(plan.client.near), nullptr}, {std::move(plan.member.near), nullptr}, {},
+                {});
   relay.submit(std::move(tunnel));
   CHECK(open_tunnels == 1);
   CHECK(relay.stop(0ms));
@@ -181,7 +183,8 @@ TEST_CASE("a stop works in a signal handler that interrupts a submitting thread"
         if (i == 300) continue;
         TunnelPlan plan;
         auto tunnel = std::make_unique<Tunnel>(plan.settings, nullptr);
-        tunnel->adopt(std::move(plan.client.near), std::move(plan.member.near), {}, {});
+        tunnel->adopt({std::move(plan.client.near), nullptr},
+                      {std::move(plan.member.near), nullptr}, {}, {});
         running.relay.submit(std::move(tunnel));
         far.push_back({UniqueFd(), std::move(plan.client.far)});
         far.push_back({UniqueFd(), std::move(plan.member.far)});

@@ -1,0 +1,66 @@
+#include "httpd/forwarded_fields.h"
+
+#include "httpd/pool.h"
+
+namespace wsbalance::httpd {
+namespace {
+
+constexpr const char* kProto = "X-Forwarded-Proto";
+constexpr const char* kPort = "X-Forwarded-Port";
+
+// The values as the client sent them. A value that somebody has set since then stands at another
+// address: tables hold pointers, and a change always makes a new string.
+struct FromClient {
+  const char* proto = nullptr;
+  const char* port = nullptr;
+};
+
+FromClient* find(const request_rec* r) {
+  return static_cast<FromClient*>(ap_get_module_config(r->request_config, &wsbalance_module));
+}
+
+// Before mod_headers (`early`) and mod_remoteip.
+int remember(request_rec* r) {
+  if (r->prev != nullptr) {  // An internal redirect keeps the table.
+    ap_set_module_config(r->request_config, &wsbalance_module, find(r->prev));
+    return DECLINED;
+  }
+  const char* proto = apr_table_get(r->headers_in, kProto);
+  const char* port = apr_table_get(r->headers_in, kPort);
+  if (proto != nullptr || port != nullptr) {
+    ap_set_module_config(r->request_config, &wsbalance_module,
+                         pool_new<FromClient>(r->pool, FromClient{proto, port}));
+  }
+  return DECLINED;
+}
+
+void set(request_rec* r, const char* name, const char* from_client, const char* ours) {
+  const char* value = apr_table_get(r->headers_in, name);
+  const bool is_from_client = value == from_client;
+  const bool is_proxy_trusted = r->useragent_addr != r->connection->client_addr;
+  if (value != nullptr && (!is_from_client || is_proxy_trusted)) return;
+  apr_table_setn(r->headers_in, name, ours);
+}
+
+bool adds_headers(const request_rec* r) {
+  const auto* config =
+      static_cast<proxy_dir_conf*>(ap_get_module_config(r->per_dir_config, &proxy_module));
+  return config->add_forwarded_headers != 0;
+}
+
+}  // namespace
+
+ForwardedFields::ForwardedFields(request_rec* r) : r_(r), before_(r->headers_in) {
+  if (!adds_headers(r)) return;
+  const FromClient* found = find(r);
+  const FromClient from_client = found != nullptr ? *found : FromClient{};
+  r->headers_in = apr_table_copy(r->pool, before_);
+  set(r, kProto, from_client.proto, ap_http_scheme(r));
+  set(r, kPort, from_client.port, apr_itoa(r->pool, r->connection->local_addr->port));
+}
+
+void register_forwarded_fields_hooks() {
+  ap_hook_post_read_request(remember, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
+}
+
+}  // namespace wsbalance::httpd
