@@ -2,6 +2,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <chrono>
 #include <iterator>
 #include <string_view>
@@ -21,13 +22,21 @@ int descriptor_of(apr_socket_t* socket) {
   return fd;
 }
 
+// A stream of HTTP/2 has no descriptor that tells of its end, only a flag.
+constexpr std::chrono::milliseconds kLookForEndOfStream{250};
+
 // Waits until the member has sent something.
-Wait wait_readable(apr_socket_t* member, apr_socket_t* client, Deadline deadline) {
-  pollfd entries[] = {{descriptor_of(member), POLLIN, 0}, {descriptor_of(client), POLLRDHUP, 0}};
+Wait wait_readable(apr_socket_t* member, conn_rec* client, Deadline deadline) {
+  const bool has_descriptor = client->master == nullptr;
+  pollfd entries[] = {
+      {descriptor_of(member), POLLIN, 0},
+      {has_descriptor ? descriptor_of(ap_get_conn_socket(client)) : -1, POLLRDHUP, 0}};
   for (;;) {
-    const auto left =
+    auto left =
         std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left.count() <= 0) return Wait::timed_out;
+    if (client->aborted) return Wait::client_gone;
+    if (!has_descriptor) left = std::min(left, kLookForEndOfStream);
     if (poll(entries, std::size(entries), static_cast<int>(left.count())) <= 0) continue;
     return entries[0].revents != 0 ? Wait::readable : Wait::client_gone;
   }
@@ -55,7 +64,7 @@ apr_status_t read_line(conn_rec* member, apr_bucket_brigade* brigade, protocol::
 
 bool is_skipped(int status) { return status < 200 && status != HTTP_SWITCHING_PROTOCOLS; }
 
-AnswerResult read_head(proxy_conn_rec* connection, apr_socket_t* client, Deadline deadline,
+AnswerResult read_head(proxy_conn_rec* connection, conn_rec* client, Deadline deadline,
                        apr_bucket_brigade* brigade, protocol::ResponseHead& head) {
   using State = protocol::ResponseHead::State;
   // On a fresh connection nothing can be there before the socket is readable; but TLS may have read
@@ -92,8 +101,7 @@ AnswerResult read_answer_head(request_rec* r, proxy_conn_rec* connection, Deadli
                               protocol::ResponseHead& head) {
   apr_bucket_brigade* brigade =
       apr_brigade_create(connection->connection->pool, connection->connection->bucket_alloc);
-  const AnswerResult result =
-      read_head(connection, ap_get_conn_socket(r->connection), deadline, brigade, head);
+  const AnswerResult result = read_head(connection, r->connection, deadline, brigade, head);
   apr_brigade_destroy(brigade);
   return result;
 }

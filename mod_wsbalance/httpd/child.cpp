@@ -1,6 +1,7 @@
 #include "httpd/child.h"
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <chrono>
@@ -12,10 +13,14 @@ namespace {
 // Closing descriptors takes no longer; the parent gives a child 3 seconds before it signals again.
 constexpr std::chrono::milliseconds kStopLimit{1000};
 
-relay::UniqueFd open_inert() {
-  relay::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) throw std::system_error(errno, std::generic_category(), "socket");
-  return fd;
+relay::UniqueFd opened(int fd, const char* what) {
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
+  return relay::UniqueFd(fd);
+}
+
+int ask_mpm(int question) {
+  int answer = 0;
+  return ap_mpm_query(question, &answer) == APR_SUCCESS ? answer : 0;
 }
 
 }  // namespace
@@ -23,7 +28,10 @@ relay::UniqueFd open_inert() {
 Child::Child(server_rec* server, ModuleState& state)
     : state_(state),
       row_(state.rows->claim(getpid())),
-      inert_(open_inert()),
+      is_threaded_(ask_mpm(AP_MPMQ_IS_THREADED) != AP_MPMQ_NOT_SUPPORTED),
+      generation_(ask_mpm(AP_MPMQ_GENERATION)),
+      inert_(opened(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket")),
+      stopping_fd_(opened(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
       relay_(state.relay, *this, (row_ ? row_ : &own_row_)->open_tunnels) {
   if (row_ != nullptr) return;
   row_ = &own_row_;
@@ -46,6 +54,16 @@ apr_status_t Child::stop(void* data) {
   child.state_.child = nullptr;
   child.state_.rows->release(getpid());
   return APR_SUCCESS;
+}
+
+bool Child::is_stopping() const {
+  if (is_stopping_.load(std::memory_order_relaxed)) return true;
+  return !is_threaded_ && ap_get_scoreboard_global()->running_generation != generation_;
+}
+
+void Child::begin_stop() {
+  is_stopping_.store(true, std::memory_order_relaxed);
+  (void)::eventfd_write(stopping_fd_.get(), 1);
 }
 
 bool Child::should_warn_of_waiting() {

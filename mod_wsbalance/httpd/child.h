@@ -41,6 +41,19 @@ class Child final : public relay::TunnelObserver {
   // A new descriptor that is open, connected to nothing, and fails every read and write at once.
   relay::UniqueFd make_inert() const;
 
+  // Pumped tunnels of this process (WSBalanceMaxPumped).
+  std::atomic<unsigned>& pumped() { return pumped_; }
+
+  // Must a worker that is held by a tunnel let it go, because the process is to end? The descriptor
+  // becomes readable then. Where nothing tells of that (prefork, graceful), a look has to be taken
+  // every look_interval_ms(); -1: never.
+  bool is_stopping() const;
+  int stopping_fd() const { return stopping_fd_.get(); }
+  int look_interval_ms() const { return is_threaded_ ? -1 : 1000; }
+
+  // child_stopping. By system calls only: prefork calls it in a signal handler.
+  void begin_stop();
+
   void tunnel_ended(const relay::TunnelSummary& summary,
                     relay::TunnelContext* context) noexcept override;
 
@@ -52,7 +65,12 @@ class Child final : public relay::TunnelObserver {
   ChildRow own_row_;  // Counts where the shared rows are all taken.
   ChildRow* row_;
   std::atomic<apr_time_t> warned_of_waiting_{0};
+  std::atomic<unsigned> pumped_{0};
+  std::atomic<bool> is_stopping_{false};
+  bool is_threaded_;
+  int generation_;
   relay::UniqueFd inert_;
+  relay::UniqueFd stopping_fd_;
   relay::Relay relay_;
 };
 

@@ -20,6 +20,7 @@ struct ServerConfig {
   std::optional<unsigned> threads;                      // WSBalanceThreads
   std::optional<std::size_t> buffer_total_bytes_max;    // WSBalanceBufferTotal
   std::optional<std::uint32_t> waiting_handshakes_max;  // WSBalanceMaxHandshakes; 0 is no limit
+  std::optional<unsigned> pumped_max;                   // WSBalanceMaxPumped
   ModuleState* state = nullptr;                         // Set in post_config, the same for all.
 };
 

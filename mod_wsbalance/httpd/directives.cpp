@@ -93,6 +93,15 @@ const char* set_max_handshakes(cmd_parms* cmd, void*, const char* text) {
   return nullptr;
 }
 
+const char* set_max_pumped(cmd_parms* cmd, void*, const char* text) {
+  if (const char* error = ap_check_cmd_context(cmd, GLOBAL_ONLY)) return error;
+  std::uint64_t value = 0;
+  if (!parse_number(text, 0, 100'000, value))
+    return complain(cmd, "a number from 0 to 100000", text);
+  mutable_server_config(cmd->server).pumped_max = static_cast<unsigned>(value);
+  return nullptr;
+}
+
 }  // namespace
 }  // namespace wsbalance::httpd
 
@@ -115,4 +124,8 @@ extern "C" const command_rec wsbalance_commands[] = {
     AP_INIT_TAKE1("WSBalanceMaxHandshakes", w::set_max_handshakes, nullptr, RSRC_CONF,
                   "How many handshakes may wait for a member at the same time, in all children "
                   "together; 0 is no limit (default: half of MaxRequestWorkers)"),
+    AP_INIT_TAKE1("WSBalanceMaxPumped", w::set_max_pumped, nullptr, RSRC_CONF,
+                  "How many tunnels of a child may hold a thread, because they come over HTTP/2 or "
+                  "through a filter that cannot be left behind (default: H2MaxWorkers less 2, "
+                  "without HTTP/2 half of ThreadsPerChild)"),
     {}};

@@ -1,5 +1,7 @@
 #include "httpd/hand_over.h"
 
+#include <sys/socket.h>
+
 #include <string>
 #include <utility>
 
@@ -26,6 +28,13 @@ void log_lost(server_rec* server, const char* side) {
                "WSB0226: mod_ssl did not hand over the TLS of the %s's connection: closed", side);
 }
 
+void submit(Child& child, PreparedTunnel& prepared, relay::Connection client,
+            relay::Connection member) {
+  prepared.tunnel->adopt(std::move(client), std::move(member), prepared.client.read_already,
+                         prepared.member.read_already);
+  child.relay().submit(std::move(prepared.tunnel));
+}
+
 // The last that httpd does with a connection, on every way out of every MPM: its log is written.
 int depart(conn_rec* connection) {
   ConnectionState* state = find_connection_state(connection);
@@ -33,15 +42,13 @@ int depart(conn_rec* connection) {
   DepartingTunnel& departing = *std::exchange(state->departing, nullptr);
   PreparedTunnel& prepared = departing.prepared;
   relay::Connection client =
-      take_connection(connection, std::move(departing.client_fd), prepared.from_client);
+      take_connection(connection, std::move(departing.client_fd), prepared.client.read_already);
   connection->aborted = 1;  // Nothing to flush and nobody to wait for.
   if (!client.fd) {
     log_lost(connection->base_server, "client");
     return OK;
   }
-  prepared.tunnel->adopt(std::move(client), std::move(departing.member), prepared.from_client,
-                         prepared.from_member);
-  departing.child.relay().submit(std::move(prepared.tunnel));
+  submit(departing.child, prepared, std::move(client), std::move(departing.member));
   return OK;
 }
 
@@ -50,9 +57,52 @@ int on_pre_close(conn_rec* connection) {
                  [&] { return depart(connection); });
 }
 
+PreparedSide prepare_side(const Child& child, bool is_pumped) {
+  PreparedSide side;
+  if (!is_pumped) {
+    side.inert = child.make_inert();
+    // httpd reads into buckets of this size and asks for more only when one is used up.
+    side.read_already.reserve(AP_IOBUFSIZE);
+    return side;
+  }
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0) {
+    side.relay_end.reset(ends[0]);
+    side.pump_end.reset(ends[1]);
+  }
+  return side;
+}
+
+// What httpd still does with the request must not pass the request's filters: they would write an
+// answer of their own (as ap_proxy_tunnel_create() does it).
+void bypass_request_filters(request_rec* r) {
+  r->input_filters = r->proto_input_filters = r->connection->input_filters;
+  r->output_filters = r->proto_output_filters = r->connection->output_filters;
+  r->connection->keepalive = AP_CONN_CLOSE;
+}
+
+relay::Connection take_member(proxy_conn_rec* member, PreparedSide& side) {
+  if (side.is_pumped()) return {std::move(side.relay_end), nullptr};
+  relay::UniqueFd fd = take_descriptor(member->sock, std::move(side.inert));
+  return take_connection(member->connection, std::move(fd), side.read_already);
+}
+
+void pump(request_rec* r, Child& child, proxy_conn_rec* member, PreparedTunnel& prepared,
+          relay::Connection member_connection) {
+  std::vector<PumpedSide> sides;
+  sides.push_back({r->connection, std::move(prepared.client.pump_end)});
+  if (prepared.member.is_pumped()) {
+    sides.push_back({member->connection, std::move(prepared.member.pump_end)});
+  }
+  submit(child, prepared, {std::move(prepared.client.relay_end), nullptr},
+         std::move(member_connection));
+  run_pump(child, std::move(sides));
+}
+
 }  // namespace
 
-PreparedTunnel prepare_tunnel(request_rec* r, const Child& child, const proxy_worker* worker) {
+PreparedTunnel prepare_tunnel(request_rec* r, const Child& child, const proxy_worker* worker,
+                              PumpedSides pumped) {
   auto info = std::make_unique<TunnelInfo>();
   info->server = r->server;
   info->client =
@@ -61,36 +111,24 @@ PreparedTunnel prepare_tunnel(request_rec* r, const Child& child, const proxy_wo
 
   relay::TunnelSettings settings;
   settings.buffer_bytes_max = dir_config(r).buffer_bytes_max.value_or(kBufferDefault);
-  PreparedTunnel prepared{child.make_inert(),
-                          child.make_inert(),
-                          std::make_unique<relay::Tunnel>(settings, std::move(info)),
-                          {},
-                          {}};
-  // httpd reads into buckets of this size and asks for more only when one is used up.
-  prepared.from_client.reserve(AP_IOBUFSIZE);
-  prepared.from_member.reserve(AP_IOBUFSIZE);
-  return prepared;
-}
-
-void bypass_request_filters(request_rec* r) {
-  r->input_filters = r->proto_input_filters = r->connection->input_filters;
-  r->output_filters = r->proto_output_filters = r->connection->output_filters;
-  r->connection->keepalive = AP_CONN_CLOSE;
+  return {prepare_side(child, pumped.client), prepare_side(child, pumped.member),
+          std::make_unique<relay::Tunnel>(settings, std::move(info))};
 }
 
 void hand_over(request_rec* r, Child& child, proxy_conn_rec* member, PreparedTunnel prepared) {
   conn_rec* client = r->connection;
-  auto* departing = pool_new<DepartingTunnel>(client->pool, child, std::move(prepared),
-                                              relay::UniqueFd(), relay::Connection());
-  departing->client_fd =
-      take_descriptor(ap_get_conn_socket(client), std::move(departing->prepared.client_inert));
   bypass_request_filters(r);
-  relay::UniqueFd member_fd =
-      take_descriptor(member->sock, std::move(departing->prepared.member_inert));
-  departing->member =
-      take_connection(member->connection, std::move(member_fd), departing->prepared.from_member);
-  if (!departing->member.fd) return log_lost(r->server, "member");
-  connection_state(client).departing = departing;
+  relay::UniqueFd client_fd;
+  if (!prepared.client.is_pumped()) {
+    client_fd = take_descriptor(ap_get_conn_socket(client), std::move(prepared.client.inert));
+  }
+  relay::Connection member_connection = take_member(member, prepared.member);
+  if (!member_connection.fd) return log_lost(r->server, "member");
+  if (prepared.client.is_pumped()) {
+    return pump(r, child, member, prepared, std::move(member_connection));
+  }
+  connection_state(client).departing = pool_new<DepartingTunnel>(
+      client->pool, child, std::move(prepared), std::move(client_fd), std::move(member_connection));
 }
 
 void register_hand_over_hooks() {

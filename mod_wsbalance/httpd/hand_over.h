@@ -15,32 +15,47 @@
 
 #include "httpd/child.h"
 #include "httpd/httpd_api.h"
+#include "httpd/pump.h"
 #include "relay/tunnel.h"
 #include "relay/unique_fd.h"
 
 namespace wsbalance::httpd {
 
+// What a side of a tunnel needs: an inert descriptor for httpd if its connection leaves httpd, else
+// a socketpair.
+struct PreparedSide {
+  relay::UniqueFd inert;
+  relay::UniqueFd relay_end;
+  relay::UniqueFd pump_end;
+  std::vector<std::byte> read_already;  // What httpd has read of a connection that leaves.
+
+  bool is_pumped() const { return static_cast<bool>(pump_end); }
+  explicit operator bool() const { return inert || (relay_end && pump_end); }
+};
+
 // All that a tunnel needs and that may be refused, made before the client is told yes.
 struct PreparedTunnel {
-  relay::UniqueFd client_inert;
-  relay::UniqueFd member_inert;
+  PreparedSide client;
+  PreparedSide member;
   std::unique_ptr<relay::Tunnel> tunnel;
-  std::vector<std::byte> from_client;  // What httpd has read already.
-  std::vector<std::byte> from_member;
 
-  explicit operator bool() const { return client_inert && member_inert && tunnel != nullptr; }
+  explicit operator bool() const { return client && member; }
+};
+
+// Which sides cannot leave httpd.
+struct PumpedSides {
+  bool client = false;
+  bool member = false;  // Only with the client: a worker is held anyway.
 };
 
 // False in a boolean context: no descriptor is left. May throw std::bad_alloc.
-PreparedTunnel prepare_tunnel(request_rec* r, const Child& child, const proxy_worker* worker);
+PreparedTunnel prepare_tunnel(request_rec* r, const Child& child, const proxy_worker* worker,
+                              PumpedSides pumped);
 
-// After the 101 was sent: the connections leave httpd and become a tunnel of the child's relay.
-// Says nothing to either side if one of them is lost on the way.
+// After the 101 was sent: the connections become a tunnel of the child's relay. Returns at once if
+// both leave httpd, else when the tunnel has ended. Says nothing to either side if one of them is
+// lost on the way.
 void hand_over(request_rec* r, Child& child, proxy_conn_rec* member, PreparedTunnel prepared);
-
-// What httpd still does with the request must not pass the request's filters: they would write an
-// answer of their own (as ap_proxy_tunnel_create() does it).
-void bypass_request_filters(request_rec* r);
 
 // pre_close_connection.
 void register_hand_over_hooks();

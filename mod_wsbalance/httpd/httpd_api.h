@@ -25,10 +25,12 @@ extern "C" {
 #include <http_protocol.h>
 #include <http_request.h>
 #include <http_ssl.h>
+#include <mod_http2.h>
 #include <mod_proxy.h>
 #include <mod_ssl_openssl.h>
 #include <mod_status.h>
 #include <mpm_common.h>
+#include <scoreboard.h>
 #include <util_filter.h>
 
 extern module AP_MODULE_DECLARE_DATA wsbalance_module;

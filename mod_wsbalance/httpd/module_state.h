@@ -18,6 +18,8 @@ class SharedRows;
 struct ModuleState {
   SharedRows* rows = nullptr;                // Counted by all children of this generation.
   std::uint32_t waiting_handshakes_max = 0;  // 0: no limit.
+  unsigned pumped_max = 0;                   // In each child; see WSBalanceMaxPumped.
+  unsigned pumped_http2_max = 0;             // The same for a stream of HTTP/2.
   relay::RelaySettings relay;
   Child* child = nullptr;  // Null in the parent, and where the relay could not be started.
 };

@@ -49,6 +49,7 @@ bool is_own_refusal(const request_rec* r) {
 
 void close_if_bytes_wait(request_rec* r) {
   conn_rec* client = r->connection;
+  if (client->master != nullptr) return;  // A stream of HTTP/2 has no other request.
   apr_bucket_brigade* brigade = apr_brigade_create(r->pool, client->bucket_alloc);
   const apr_status_t rv =
       ap_get_brigade(client->input_filters, brigade, AP_MODE_SPECULATIVE, APR_NONBLOCK_READ, 1);

@@ -3,13 +3,18 @@
 namespace wsbalance::httpd {
 
 RequestView::RequestView(const request_rec* r) {
+  // mod_http2 makes an upgrade of HTTP/1.1 of an extended CONNECT (RFC 8441 5), and says that its
+  // body is chunked, which no field of HTTP/2 can say.
+  const bool is_http2 = r->connection->master != nullptr;
   const apr_array_header_t* lines = apr_table_elts(r->headers_in);
   const auto* entries = reinterpret_cast<const apr_table_entry_t*>(lines->elts);
   fields_.reserve(static_cast<std::size_t>(lines->nelts));
   for (int i = 0; i < lines->nelts; ++i) {
+    if (is_http2 && ap_cstr_casecmp(entries[i].key, "Transfer-Encoding") == 0) continue;
     fields_.push_back({entries[i].key, protocol::trim(entries[i].val)});
   }
-  head_ = {r->method, HTTP_VERSION_MAJOR(r->proto_num), HTTP_VERSION_MINOR(r->proto_num), fields_};
+  const int version = is_http2 ? HTTP_VERSION(1, 1) : r->proto_num;
+  head_ = {r->method, HTTP_VERSION_MAJOR(version), HTTP_VERSION_MINOR(version), fields_};
 }
 
 bool wants_websocket(const request_rec* r) {

@@ -38,6 +38,20 @@ std::uint32_t default_waiting_handshakes() {
   return static_cast<std::uint32_t>(std::max(1, workers / 2));
 }
 
+// A tunnel over HTTP/2 holds one of mod_http2's own threads, any other pumped one a worker: some of
+// them must be left for requests. mod_http2 knows its number when it has started in the child.
+void find_pump_limits(server_rec* server, ModuleState& state) {
+  const unsigned workers = static_cast<unsigned>(std::max(1, ask_mpm(AP_MPMQ_MAX_THREADS)));
+  state.pumped_max = server_config(server).pumped_max.value_or(std::max(1u, workers / 2));
+  state.pumped_http2_max = state.pumped_max;
+  const auto get_workers = APR_RETRIEVE_OPTIONAL_FN(http2_get_num_workers);
+  if (get_workers == nullptr || server_config(server).pumped_max) return;
+  int low = 0;
+  int high = 0;
+  get_workers(server, &low, &high);
+  if (high > 0) state.pumped_http2_max = static_cast<unsigned>(std::max(1, high - 2));
+}
+
 int make_state(apr_pool_t* pool, server_rec* server) {
   const ServerConfig& config = server_config(server);
   apr_status_t rv = APR_SUCCESS;
@@ -74,9 +88,15 @@ int on_post_config(apr_pool_t* pool, apr_pool_t*, apr_pool_t*, server_rec* serve
 void on_child_init(apr_pool_t* pool, server_rec* server) {
   guarded(server, "child_init", OK, [&] {
     ModuleState& state = *server_config(server).state;
+    find_pump_limits(server, state);
     state.child = Child::start(pool, server, state);
     return OK;
   });
+}
+
+void on_child_stopping(apr_pool_t*, int) {
+  ModuleState* state = server_config(ap_server_conf).state;
+  if (state != nullptr && state->child != nullptr) state->child->begin_stop();
 }
 
 // In the parent. A child that ended in order has freed its row itself.
@@ -91,6 +111,7 @@ void register_startup_hooks() {
   ap_hook_pre_config(check_proxy, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
   ap_hook_post_config(on_post_config, nullptr, nullptr, APR_HOOK_MIDDLE);
   ap_hook_child_init(on_child_init, nullptr, nullptr, APR_HOOK_MIDDLE);
+  ap_hook_child_stopping(on_child_stopping, nullptr, nullptr, APR_HOOK_MIDDLE);
   ap_hook_child_status(on_child_status, nullptr, nullptr, APR_HOOK_MIDDLE);
 }
 

@@ -13,6 +13,7 @@
 #include "httpd/handshake_slot.h"
 #include "httpd/member_connection.h"
 #include "httpd/plain_answer.h"
+#include "httpd/pump.h"
 #include "httpd/refusal.h"
 #include "httpd/request_view.h"
 #include "httpd/switching_response.h"
@@ -47,10 +48,27 @@ int refuse_bad_answer(request_rec* r, const MemberRoute& route, protocol::Handsh
   return rule.status;
 }
 
+// A connection has to stay with httpd, and so does a thread for it.
+bool acquire_pump_slot(request_rec* r, ModuleState& state, const char* obstacle, const char* side,
+                       PumpSlot& slot) {
+  const bool is_http2 = r->connection->master != nullptr;
+  const unsigned limit = is_http2 ? state.pumped_http2_max : state.pumped_max;
+  if (!slot.acquire(*state.child, limit)) {
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                  "WSB0228: %u tunnels of this child hold a thread: 503 (WSBalanceMaxPumped)",
+                  limit);
+    return false;
+  }
+  ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
+                "WSB0224: the tunnel will hold a thread because of %s on the %s's connection",
+                obstacle, side);
+  return true;
+}
+
 // The member answered 101: checks it, answers the client, hands the tunnel over.
-int switch_protocols(request_rec* r, Child& child, MemberConnection& member,
+int switch_protocols(request_rec* r, ModuleState& state, MemberConnection& member,
                      const MemberRoute& route, const RequestView& request,
-                     const protocol::ResponseHead& head) {
+                     const protocol::ResponseHead& head, PumpSlot& slot) {
   const protocol::Fields request_fields = request.head().fields;
   const std::string accept =
       protocol::accept_key(protocol::first_value(request_fields, "Sec-WebSocket-Key"));
@@ -58,7 +76,14 @@ int switch_protocols(request_rec* r, Child& child, MemberConnection& member,
                                                         {accept, request_fields});
   if (error != protocol::HandshakeError::none) return refuse_bad_answer(r, route, error);
 
-  PreparedTunnel prepared = prepare_tunnel(r, child, route.worker);
+  PumpedSides pumped{.client = slot.is_held()};
+  if (const char* obstacle = obstacle_to_detach(member.get()->connection)) {
+    if (!slot.is_held() && !acquire_pump_slot(r, state, obstacle, "member", slot)) {
+      return refuse_busy(r);
+    }
+    pumped = {.client = true, .member = true};
+  }
+  PreparedTunnel prepared = prepare_tunnel(r, *state.child, route.worker, pumped);
   if (!prepared) {
     ap_log_rerror(APLOG_MARK, APLOG_ERR, errno, r,
                   "WSB0221: no descriptor left for a tunnel: 503 (raise the limit of open files)");
@@ -67,7 +92,7 @@ int switch_protocols(request_rec* r, Child& child, MemberConnection& member,
   take_member_fields(r, head.fields());
   remove_hop_by_hop(r);  // Connection is set anew: it does not matter what else it says.
   if (!send_switching_response(r, accept)) return DONE;  // The client has gone.
-  hand_over(r, child, member.get(), std::move(prepared));
+  hand_over(r, *state.child, member.get(), std::move(prepared));
   return OK;
 }
 
@@ -94,6 +119,10 @@ int give_up(request_rec* r, const MemberRoute& route) {
 int serve_upgrade(request_rec* r, ModuleState& state, const MemberRoute& route,
                   const RequestView& request) {
   Child& child = *state.child;
+  PumpSlot pump_slot;
+  if (const char* obstacle = obstacle_to_detach(r->connection)) {
+    if (!acquire_pump_slot(r, state, obstacle, "client", pump_slot)) return refuse_busy(r);
+  }
   HandshakeSlot slot(state, child.row());
   if (!slot) {
     ap_log_rerror(APLOG_MARK, child.should_warn_of_waiting() ? APLOG_WARNING : APLOG_INFO, 0, r,
@@ -126,7 +155,7 @@ int serve_upgrade(request_rec* r, ModuleState& state, const MemberRoute& route,
       break;
   }
   if (head.status() == HTTP_SWITCHING_PROTOCOLS) {
-    return switch_protocols(r, child, member, route, request, head);
+    return switch_protocols(r, state, member, route, request, head, pump_slot);
   }
   close_if_bytes_wait(r);
   return pass_plain_answer(r, route.conf, member, head);
@@ -144,13 +173,6 @@ int handle(request_rec* r, const MemberRoute& route) {
   ModuleState& state = *server_config(r->server).state;
   if (state.child == nullptr) return DECLINED;
   if (!wants_websocket(r)) return is_websocket_route ? refuse_plain_request(r) : DECLINED;
-  if (const char* obstacle = obstacle_to_detach(r->connection)) {
-    ap_log_rerror(
-        APLOG_MARK, APLOG_DEBUG, 0, r,
-        "WSB0224: not detached because of %s on the client's connection: left to mod_proxy",
-        obstacle);
-    return DECLINED;
-  }
   const RequestView request(r);
   const auto error = protocol::check_request(request.head());
   if (error != protocol::HandshakeError::none) return refuse_request(r, error);

@@ -8,7 +8,9 @@
 namespace wsbalance::relay {
 namespace {
 
-// How often the close timer looks within the close timeout: a stall is noticed that much late.
+// The close timer looks soon after the first end, when bytes usually wait for an acknowledgement
+// only, then less and less often. A stall is noticed that much late.
+constexpr std::chrono::milliseconds kFirstLook{50};
 constexpr int kLooksPerTimeout = 4;
 
 // For epoll. A tunnel's address is even, so the lowest bit is free for the side.
@@ -229,8 +231,10 @@ bool Tunnel::look_at_unsent() noexcept {
 
 // Bytes that move later do not touch the timer: it looks at moved_ when it comes.
 void Tunnel::arm_close_timer(LoopServices& loop) noexcept {
-  const auto next_look = loop.now + close_timeout_ / kLooksPerTimeout;
-  loop.timers.arm(close_timer_, std::min(moved_ + close_timeout_, next_look));
+  const auto longest = close_timeout_ / kLooksPerTimeout;
+  look_after_ = look_after_.count() == 0 ? kFirstLook : look_after_ * 2;
+  look_after_ = std::min(look_after_, longest);
+  loop.timers.arm(close_timer_, std::min(moved_ + close_timeout_, loop.now + look_after_));
 }
 
 bool Tunnel::update_watch(Side side, LoopServices& loop) noexcept {

@@ -121,6 +121,7 @@ class Tunnel : private ListNode {
 
   TunnelTimer close_timer_{*this};
   std::chrono::milliseconds close_timeout_;
+  std::chrono::milliseconds look_after_{0};  // How long the close timer waited last.
   Clock::time_point began_{};
   Clock::time_point moved_{};  // When a byte last moved, or the first end was seen.
   Clock::time_point ended_{};
