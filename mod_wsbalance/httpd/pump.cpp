@@ -172,8 +172,11 @@ bool Channel::write_connection(apr_bucket* data) {
 // The tunnel has no more for this side.
 void Channel::end_output() {
   is_output_open_ = false;
-  if (connection_->master != nullptr) {  // HTTP/2: END_STREAM.
-    if (!write_connection(apr_bucket_eos_create(connection_->bucket_alloc))) end();
+  if (connection_->master != nullptr) {
+    // HTTP/2: END_STREAM. Clients need not end their side of the stream then, and few do: to wait
+    // for that would hold a thread.
+    write_connection(apr_bucket_eos_create(connection_->bucket_alloc));
+    end();
   } else if (ap_ssl_conn_is_ssl(connection_)) {
     end();  // Only httpd can say the end of TLS, when it closes the connection.
   } else {

@@ -26,8 +26,7 @@ void Endpoint::close() noexcept {
 bool Endpoint::prepare() noexcept {
   int on = 1;
   if (::ioctl(fd_.get(), FIONBIO, &on) != 0) return false;
-  // Not every socket is TCP, and a tunnel works without it.
-  (void)::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  is_tcp_ = ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0;
   return true;
 }
 

@@ -58,6 +58,10 @@ class Endpoint {
   // Is the connection broken? Reading on yields what came before, then an end or an error.
   bool is_broken() noexcept;
 
+  // A hang-up says that the other side has closed its socket, and takes no more. On TCP it says
+  // only that both sides have ended; and so it does here once this side has.
+  bool is_gone_at_hang_up() const noexcept { return !is_tcp_ && !has_ended_writing_; }
+
   // What was written, in bytes of the socket, but has not reached the other side (TCP) or has not been read by it (AF_UNIX,
   // there in what the kernel charges for its buffers, each of up to 36 KB, until they are read to
   // their end). An end that was written does not count. 0 if the system does not say.
@@ -67,6 +71,7 @@ class Endpoint {
   UniqueFd fd_;
   std::unique_ptr<TlsStream> tls_;
   bool has_ended_writing_ = false;
+  bool is_tcp_ = true;
 };
 
 }  // namespace wsbalance::relay

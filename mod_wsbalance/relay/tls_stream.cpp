@@ -14,6 +14,10 @@
 namespace wsbalance::relay {
 namespace {
 
+// Of records that the socket does not take. write() waits while there is one, so that more than one
+// of data, and some of TLS's own, means a peer that asks (for KeyUpdates) and does not read.
+constexpr std::size_t kUnsentBytesMax = 64 * 1024;
+
 // A record holds no more (RFC 8446 5.1).
 constexpr std::size_t kRecordPlaintextMax = 16 * 1024;
 
@@ -101,6 +105,8 @@ IoOutcome TlsStream::read(int fd, std::span<std::byte> into) noexcept {
   fd_ = fd;
   ERR_clear_error();
   receives_left_ = kReceivesPerCall;
+  // First what was decrypted, alone: so a caller that asks has_pending() again comes to an end.
+  if (SSL_pending(ssl_.get()) > 0) return read_records(into);
   std::size_t total = 0;
   for (;;) {
     // A part of a record that OpenSSL holds already needs only the rest of it. Where it holds
@@ -226,6 +232,10 @@ IoOutcome TlsStream::flush(int fd) noexcept {
   return {IoResult::ok, bytes};
 }
 
+bool TlsStream::write_waits_for_input() const noexcept {
+  return write_waits_for_input_ && SSL_in_init(ssl_.get()) != 0;
+}
+
 bool TlsStream::has_pending() const noexcept {
   return SSL_pending(ssl_.get()) > 0 || (input_ != Input::more && !has_told_input_);
 }
@@ -241,6 +251,12 @@ bool TlsStream::send_record(std::span<const std::byte> record) noexcept {
       return true;
     }
     record = record.subspan(bytes);
+  }
+  if (unsent_.size() + record.size() > kUnsentBytesMax) {
+    unsent_.release();
+    is_output_broken_ = true;
+    input_ = Input::failed;
+    return true;
   }
   if (!record.empty() && !unsent_.append(record, record.size())) is_out_of_memory_ = true;
   return !is_out_of_memory_;

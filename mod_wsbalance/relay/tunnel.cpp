@@ -74,6 +74,9 @@ void Tunnel::on_ready(Side side, Readiness ready, LoopServices& loop) noexcept {
     if (ready & (kPeerEnded | kHungUp)) note_peer_ended(side);
     if ((ready & kHungUp) && !to(side).wants_destination()) on_useless_hang_up(side, loop);
   }
+  if ((ready & kHungUp) && !is_over() && end(side).endpoint.is_gone_at_hang_up()) {
+    mark_gone(side, loop);
+  }
   settle(loop);
 }
 
@@ -168,13 +171,19 @@ void Tunnel::apply(Direction::Step step, Side source, LoopServices& loop) noexce
   }
 }
 
-// Nothing can be delivered to that side any more. What it sent before can still be read.
 void Tunnel::mark_broken(Side side, LoopServices& loop) noexcept {
   if (end(side).is_broken) return;
-  end(side).is_broken = true;
   if (broken_reason_ == EndReason::none) {
     broken_reason_ = side == Side::client ? EndReason::client_error : EndReason::member_error;
   }
+  mark_gone(side, loop);
+}
+
+// Nothing can be delivered to that side any more. What it sent before can still be read.
+void Tunnel::mark_gone(Side side, LoopServices& loop) noexcept {
+  if (end(side).is_broken) return;
+  end(side).is_broken = true;
+  if (!first_end_) first_end_ = side;
   to(side).abandon(loop.budget);
   if (from(side).wants_source(loop.budget)) carry_from(side, loop);
 }

@@ -84,7 +84,7 @@ class Tunnel : private ListNode {
   struct End {
     Endpoint endpoint;
     Watch watch;
-    bool is_broken = false;
+    bool is_broken = false;          // It takes no more bytes.
     bool has_peer_ended = false;     // Seen while its bytes may not be read yet.
     bool was_truncated = false;      // When it was closed.
     std::uint32_t unsent_bytes = 0;  // When the close timer last looked.
@@ -104,6 +104,7 @@ class Tunnel : private ListNode {
   void flush_endpoint(Side side, LoopServices& loop) noexcept;
   void apply(Direction::Step step, Side source, LoopServices& loop) noexcept;
   void mark_broken(Side side, LoopServices& loop) noexcept;
+  void mark_gone(Side side, LoopServices& loop) noexcept;
   void settle(LoopServices& loop) noexcept;
   bool holds_unsent(Side side) const noexcept;
   bool is_complete() const noexcept;

@@ -357,7 +357,8 @@ def test_member_resets(server, client, member):
 def test_client_ends_its_stream(server, client, member):
     """END_STREAM is a half-close: the member sees it, and what it still sends arrives."""
     stream, raw = open_pair(client, member)
-    question, answer_ = os.urandom(300 * KB), os.urandom(MB)
+    question = client_frame(BINARY, os.urandom(300 * KB))
+    answer_ = frame(BINARY, os.urandom(MB))
     with in_thread(check_arrives, raw, question):
         stream.send(question)
     stream.end_sending()

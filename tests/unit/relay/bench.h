@@ -46,6 +46,8 @@ struct TunnelPlan {
   std::string_view from_client{};
   std::string_view from_member{};
   std::unique_ptr<TunnelContext> context{};
+  std::unique_ptr<TlsStream> client_tls{};  // Null: no TLS.
+  std::unique_ptr<TlsStream> member_tls{};
 };
 
 inline TunnelPlan tcp_plan(TcpBuffers to_client = {}) {
@@ -59,7 +61,8 @@ class Bench {
 
   Ends start(TunnelPlan plan = {}) {
     auto tunnel = std::make_unique<Tunnel>(plan.settings, std::move(plan.context));
-    tunnel->adopt({std::move(plan.client.near), nullptr}, {std::move(plan.member.near), nullptr},
+    tunnel->adopt({std::move(plan.client.near), std::move(plan.client_tls)},
+                  {std::move(plan.member.near), std::move(plan.member_tls)},
                   as_bytes(plan.from_client), as_bytes(plan.from_member));
     loop.submit(std::move(tunnel));
     loop.turn(std::chrono::milliseconds(0));

@@ -1,0 +1,113 @@
+// As random_flow_test.cpp, with TLS on any of the ends.
+
+#include <algorithm>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "unit/relay/tls_tunnel_bench.h"
+
+namespace wsbalance::relay {
+namespace {
+
+struct TlsPlayer {
+  TlsPeer peer;
+  std::string to_send;
+  bool has_key_updates;
+  std::size_t encrypted = 0;
+  bool has_ended = false;
+
+  void play(std::minstd_rand& random) {
+    switch (random() % 6) {
+      case 0:
+        peer.take(random() % 30'000 + 1);
+        break;
+      case 1:
+        encrypt(random() % 30'000 + 1, random() % 16'384 + 1);
+        break;
+      case 2:
+        encrypt(random() % 50 + 1, 5);
+        break;
+      case 3:
+        peer.send();
+        break;
+      case 4:
+        peer.send(random() % 20'000 + 1);
+        if (has_key_updates && !has_ended && random() % 8 == 0) peer.key_update(random() % 2);
+        break;
+      default:
+        peer.send();
+        end(random);
+    }
+  }
+
+  void encrypt(std::size_t bytes, std::size_t record_bytes) {
+    const auto data = std::string_view(to_send).substr(encrypted, bytes);
+    peer.encrypt(data, record_bytes);
+    encrypted += data.size();
+  }
+
+  void end(std::minstd_rand& random) {
+    const bool is_all_sent = encrypted == to_send.size() && peer.outbox().empty();
+    if (!is_all_sent || has_ended || random() % 4 != 0) return;
+    peer.end_writing();
+    has_ended = true;
+  }
+};
+
+struct TlsMatch {
+  TlsPlayer client;
+  TlsPlayer member;
+};
+
+TlsMatch start_match(Bench& bench, std::minstd_rand& random) {
+  TunnelPlan plan =
+      random() % 2 == 0 ? tcp_plan({.near_sends = 8192, .far_receives = 8192}) : TunnelPlan{};
+  plan.settings.buffer_bytes_max = random() % 2 == 0 ? 128 * 1024 : random() % 5000 + 200;
+  if (random() % 2 == 0) set_send_buffer(plan.member.near.get(), 4096);
+  const auto sides = random() % 3;
+  const bool is_new = random() % 2 == 0;
+  const TlsOn on{.client = sides != 0,
+                 .member = sides != 1,
+                 .version = is_new ? TLS1_3_VERSION : TLS1_2_VERSION};
+  TlsEnds ends = start_tls(bench, on, std::move(plan));
+  return {{std::move(ends.client), pattern(random() % 120'000), is_new && on.client},
+          {std::move(ends.member), pattern(random() % 120'000), is_new && on.member}};
+}
+
+TEST_CASE("over TLS too, in whatever order sides act, all bytes arrive", "[relay][tls]") {
+  const auto seed = GENERATE(range(1u, 7u));
+  const std::size_t budget = GENERATE(0u, 40'000u, 10'000'000u);
+  CAPTURE(seed, budget);
+  std::minstd_rand random(seed);
+  Bench bench(budget);
+  std::vector<TlsMatch> matches;
+  for (int i = 0; i < 8; ++i) matches.push_back(start_match(bench, random));
+
+  std::size_t held_max = 0;
+  REQUIRE(bench.run_until([&] {
+    for (TlsMatch& match : matches) {
+      match.client.play(random);
+      match.member.play(random);
+    }
+    held_max = std::max(held_max, bench.budget.bytes_held());
+    return bench.open_tunnels == 0;
+  }));
+  CHECK(held_max <= budget);
+  CHECK(bench.budget.bytes_held() == 0);
+  for (TlsMatch& match : matches) {
+    match.client.peer.take();
+    match.member.peer.take();
+    CHECK(match.client.peer.saw_end());
+    CHECK(match.member.peer.saw_end());
+    CHECK(is_same(match.client.peer.received(), match.member.to_send));
+    CHECK(is_same(match.member.peer.received(), match.client.to_send));
+  }
+  for (const TunnelSummary& summary : bench.ended.summaries) {
+    CHECK((summary.reason == EndReason::client_eof || summary.reason == EndReason::member_eof));
+    CHECK_FALSE(summary.is_truncated);
+  }
+}
+
+}  // namespace
+}  // namespace wsbalance::relay
