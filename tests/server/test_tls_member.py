@@ -25,7 +25,6 @@ only_event = pytest.mark.parametrize("mpm", ["event"], indirect=True)
 HOSTS = {
     "strict": "",
     "no name check": "SSLProxyCheckPeerName off",
-    "no expiry check": "SSLProxyCheckPeerExpire off",
     "no check": "SSLProxyVerify none\nSSLProxyCheckPeerName off\nSSLProxyCheckPeerExpire off",
     "other authority": "SSLProxyCACertificateFile {other.certificate}",
     "certificate": "SSLProxyMachineCertificateFile {client.both}",

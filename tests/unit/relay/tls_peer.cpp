@@ -259,6 +259,7 @@ std::unique_ptr<TlsStream> TlsPair::make_stream() {
 TlsPair make_tls_pair(UniqueFd far, const TlsPlan& plan) {
   const bool is_peer_client = plan.peer == TlsRole::client;
   UniqueSsl near = make_ssl(is_peer_client ? TlsRole::server : TlsRole::client, plan, false);
+  SSL_clear_mode(near.get(), SSL_MODE_AUTO_RETRY);  // As a server may have left it.
   UniqueSsl peer = make_ssl(plan.peer, plan, true);
   shake_hands(is_peer_client ? peer.get() : near.get(), is_peer_client ? near.get() : peer.get());
   std::string near_unsent = take_output(near.get());

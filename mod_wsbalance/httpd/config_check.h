@@ -1,0 +1,12 @@
+// config_check.h - what `httpd -t` says about a configuration that cannot work.
+//
+// Layer:    httpd.
+// Threads:  the main thread, before any child is there.
+#pragma once
+
+namespace wsbalance::httpd {
+
+// check_config: warns of members with TLS for which no SSLProxyEngine is on.
+void register_config_check_hooks();
+
+}  // namespace wsbalance::httpd
