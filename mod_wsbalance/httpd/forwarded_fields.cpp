@@ -1,5 +1,7 @@
 #include "httpd/forwarded_fields.h"
 
+#include <string_view>
+
 #include "httpd/pool.h"
 
 namespace wsbalance::httpd {
@@ -34,11 +36,19 @@ int remember(request_rec* r) {
   return DECLINED;
 }
 
+// Did mod_remoteip take the client's address from a field that a trusted proxy had sent? With the
+// PROXY protocol, which has a filter of its own, it does not look at any field.
+bool is_proxy_trusted(const request_rec* r) {
+  if (r->useragent_addr == r->connection->client_addr) return false;
+  for (const ap_filter_t* f = r->connection->input_filters; f != nullptr; f = f->next) {
+    if (std::string_view(f->frec->name) == "remoteip_input") return false;
+  }
+  return true;
+}
+
 void set(request_rec* r, const char* name, const char* from_client, const char* ours) {
   const char* value = apr_table_get(r->headers_in, name);
-  const bool is_from_client = value == from_client;
-  const bool is_proxy_trusted = r->useragent_addr != r->connection->client_addr;
-  if (value != nullptr && (!is_from_client || is_proxy_trusted)) return;
+  if (value != nullptr && (value != from_client || is_proxy_trusted(r))) return;
   apr_table_setn(r->headers_in, name, ours);
 }
 

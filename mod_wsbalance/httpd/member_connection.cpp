@@ -2,6 +2,7 @@
 
 #include "httpd/forwarded_fields.h"
 #include "httpd/member_tls.h"
+#include "httpd/tls_floor.h"
 #include "httpd/tls_take_over.h"
 #include "httpd/url_scheme.h"
 
@@ -70,13 +71,14 @@ bool MemberConnection::connect(apr_interval_time_t timeout) {
   return is_connected;
 }
 
-int MemberConnection::send_request() {
+int MemberConnection::send_request(TlsFloor::Clock::time_point deadline) {
   conn_rec* member = connection_->connection;
   apr_bucket_brigade* brigade = apr_brigade_create(r_->pool, member->bucket_alloc);
   int status = create_head(brigade);
   if (status == OK) {
+    TlsFloor limited(member, deadline);
     status = ap_proxy_pass_brigade(member->bucket_alloc, r_, connection_, member, brigade, 1);
-    if (status != OK && connection_->is_ssl) status = tls_failed();
+    if (status != OK && connection_->is_ssl) status = tls_failed(limited.has_timed_out());
   }
   apr_brigade_destroy(brigade);
   apr_socket_timeout_set(connection_->sock, body_timeout(r_, route_));
@@ -100,12 +102,13 @@ int MemberConnection::create_head(apr_bucket_brigade* brigade) {
 }
 
 // mod_proxy would say 500 to some of these.
-int MemberConnection::tls_failed() const {
-  const std::string why = why_tls_failed(ssl_.get(), connection_->connection);
+int MemberConnection::tls_failed(bool has_timed_out) const {
+  const std::string why = has_timed_out ? "it took longer than WSBalanceHandshakeTimeout allows"
+                                        : why_tls_failed(ssl_.get(), connection_->connection);
   if (why.empty()) return HTTP_BAD_GATEWAY;  // TLS stood; mod_proxy has logged what broke.
   ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r_, "WSB0227: no TLS with member %s: %s",
                 route_.worker->s->name_ex, why.c_str());
-  return HTTP_BAD_GATEWAY;
+  return has_timed_out ? HTTP_GATEWAY_TIME_OUT : HTTP_BAD_GATEWAY;
 }
 
 void MemberConnection::release() {

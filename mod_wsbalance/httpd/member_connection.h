@@ -7,6 +7,7 @@
 // Errors:   open() gives the HTTP status for the client, as mod_proxy's scheme handlers do.
 #pragma once
 
+#include <chrono>
 #include <memory>
 
 #include "httpd/httpd_api.h"
@@ -38,10 +39,9 @@ class MemberConnection {
   // answer; mod_proxy has logged why.
   int open(apr_interval_time_t timeout);
 
-  // Sends the request head with the upgrade, after the handshake of TLS if the member has that;
-  // no read or write takes longer than `timeout` of open(). Returns OK or a status; why TLS failed
-  // is logged.
-  int send_request();
+  // Sends the request head with the upgrade, after the handshake of TLS if the member has that,
+  // which has to be over by `deadline`. Returns OK or a status; why TLS failed is logged.
+  int send_request(std::chrono::steady_clock::time_point deadline);
 
   proxy_conn_rec* get() const { return connection_; }
   const char* server_port_text() const { return server_port_; }
@@ -52,7 +52,7 @@ class MemberConnection {
  private:
   bool connect(apr_interval_time_t timeout);
   int create_head(apr_bucket_brigade* brigade);
-  int tls_failed() const;
+  int tls_failed(bool has_timed_out) const;
 
   request_rec* r_;
   MemberRoute route_;

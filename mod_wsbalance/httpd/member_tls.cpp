@@ -48,8 +48,8 @@ std::string why_tls_failed(SSL* ssl, conn_rec* member) {
            " (SSLProxyVerify)";
   }
   if (SSL_is_init_finished(ssl)) return why_refused_afterwards(ssl, member);
-  return "the handshake failed: no common protocol or cipher, no TLS at this port, a client "
-         "certificate that it misses, or a time-out (LogLevel ssl:info says more)";
+  return "the handshake failed: no common protocol or cipher, no TLS at this port, or a client "
+         "certificate that it misses (LogLevel ssl:info says more)";
 }
 
 }  // namespace wsbalance::httpd

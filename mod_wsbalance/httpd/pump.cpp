@@ -48,6 +48,7 @@ class Channel {
   void read_connection();
   void append_buckets();
   void write_waiting();
+  void offer_output();
   void read_socket();
   bool write_connection(apr_bucket* data);
   void end_output();
@@ -59,8 +60,15 @@ class Channel {
   std::vector<char> waiting_;  // Read from the connection; the socket did not take it.
   bool is_input_open_ = true;
   bool is_output_open_ = true;
+  bool has_output_ = false;     // The relay has bytes for a socket that takes none now.
   bool may_have_input_ = true;  // Filters may hold bytes of which no poll() tells.
 };
+
+int socket_of(conn_rec* connection) {
+  apr_os_sock_t fd = -1;
+  apr_os_sock_get(&fd, ap_get_conn_socket(connection));
+  return fd;
+}
 
 // The descriptor that tells of input, or -1 if there is none: then reading says what is there.
 int input_descriptor(conn_rec* connection) {
@@ -75,17 +83,20 @@ int input_descriptor(conn_rec* connection) {
     return fd;
   }
 #endif
-  if (connection->master != nullptr) return -1;
-  apr_os_sock_t fd = -1;
-  apr_os_sock_get(&fd, ap_get_conn_socket(connection));
-  return fd;
+  return connection->master != nullptr ? -1 : socket_of(connection);
 }
 
 int Channel::prepare(pollfd* entries) {
-  entries[0] = {wants_input() ? input_descriptor(connection_) : -1, POLLIN, 0};
+  entries[0] = {-1, 0, 0};
+  if (wants_input()) entries[0] = {input_descriptor(connection_), POLLIN, 0};
   // Without events it still tells that the relay has closed its end.
   entries[1] = {fd_.get(), 0, 0};
-  if (is_output_open_) entries[1].events |= POLLIN;
+  if (has_output_) {
+    entries[0].fd = socket_of(connection_);
+    entries[0].events |= POLLOUT;
+  } else if (is_output_open_) {
+    entries[1].events |= POLLIN;
+  }
   if (!waiting_.empty()) entries[1].events |= POLLOUT;
   if (!is_input_open_ && connection_->master != nullptr) return kLookForResetMs;
   if (!wants_input()) return -1;
@@ -95,14 +106,26 @@ int Channel::prepare(pollfd* entries) {
 
 void Channel::carry(const pollfd* entries) {
   if (is_over()) return;
+  const bool is_broken = (entries[0].revents & (POLLERR | POLLHUP)) != 0;
   if (entries[1].revents & POLLOUT) write_waiting();
-  if (entries[1].revents & (POLLIN | POLLHUP | POLLERR)) {
-    if (!is_output_open_) return end();
+  if (has_output_ && (is_broken || (entries[0].revents & POLLOUT))) {
     read_socket();
+  } else if (entries[1].revents & (POLLIN | POLLHUP | POLLERR)) {
+    if (!is_output_open_) return end();
+    offer_output();
   }
-  const bool has_input = entries[0].revents != 0 || entries[0].fd < 0 || may_have_input_;
-  if (has_input && wants_input()) read_connection();
+  const bool has_input = (entries[0].revents & ~POLLOUT) != 0 || entries[0].fd < 0;
+  if ((has_input || may_have_input_) && wants_input()) read_connection();
   if (connection_->aborted || (!is_input_open_ && !is_output_open_ && waiting_.empty())) end();
+}
+
+// The relay has something for this side. Filters end a write only when the socket has taken it all,
+// so nothing is given to them before the socket says that it takes more; or a client that does not
+// read would hold up what it sends, and the end of the child. HTTP/2 has nothing that could be asked.
+void Channel::offer_output() {
+  pollfd socket{socket_of(connection_), POLLOUT, 0};
+  has_output_ = connection_->master == nullptr && ::poll(&socket, 1, 0) == 0;
+  if (!has_output_) read_socket();
 }
 
 // Until nothing is there, because only then will the descriptor tell of more.
@@ -152,6 +175,7 @@ void Channel::write_waiting() {
 }
 
 void Channel::read_socket() {
+  has_output_ = false;
   std::array<char, kReadSize> buffer;
   const ssize_t count = ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
   if (count < 0) {

@@ -5,12 +5,10 @@
 
 #include "httpd/buffered_input.h"
 #include "httpd/connection_state.h"
+#include "httpd/tls_floor.h"
 
 namespace wsbalance::httpd {
 namespace {
-
-constexpr std::string_view kTlsFilter = "ssl/tls filter";
-constexpr std::string_view kCoalescingFilter = "ssl/tls coalescing filter";
 
 // mod_ssl tells of each SSL that it makes, for clients and for members.
 int on_pre_handshake(conn_rec* connection, SSL* ssl, int) {
@@ -22,39 +20,6 @@ int on_pre_handshake(conn_rec* connection, SSL* ssl, int) {
   connection_state(connection).ssl = ssl;
   return OK;
 }
-
-ap_filter_t* find_filter(ap_filter_t* filter, std::string_view name) {
-  while (filter != nullptr && filter->frec->name != name) filter = filter->next;
-  return filter;
-}
-
-// What stands below mod_ssl while its filters are emptied: whatever way the reading ends there,
-// mod_ssl hears that nothing is there now, so that it neither logs nor gives up.
-struct Floor {
-  explicit Floor(ap_filter_t* above) : above_(above), below_(above->next) {
-    record_.name = "wsbalance_floor";
-    record_.filter_func.in_func = [](ap_filter_t* self, apr_bucket_brigade* brigade,
-                                     ap_input_mode_t mode, apr_read_type_e,
-                                     apr_off_t bytes) -> apr_status_t {
-      const apr_status_t rv = ap_get_brigade(self->next, brigade, mode, APR_NONBLOCK_READ, bytes);
-      if (rv != APR_SUCCESS) return APR_EAGAIN;
-      return APR_BRIGADE_EMPTY(brigade) ? APR_EAGAIN : APR_SUCCESS;
-    };
-    filter_.frec = &record_;
-    filter_.c = above->c;
-    filter_.next = below_;
-    above->next = &filter_;
-  }
-  Floor(const Floor&) = delete;
-  Floor& operator=(const Floor&) = delete;
-  ~Floor() { above_->next = below_; }
-
- private:
-  ap_filter_t* above_;
-  ap_filter_t* below_;
-  ap_filter_rec_t record_{};
-  ap_filter_t filter_{};
-};
 
 apr_status_t free_bio(void* bio) {
   BIO_free(static_cast<BIO*>(bio));
@@ -111,7 +76,7 @@ void forget_mod_ssl(SSL* ssl) {
 }  // namespace
 
 bool is_tls_filter(std::string_view name) {
-  return name == kTlsFilter || name == kCoalescingFilter;
+  return name == "ssl/tls filter" || name == "ssl/tls coalescing filter";
 }
 
 SSL* tls_of(conn_rec* connection) {
@@ -123,9 +88,8 @@ void read_over_tickets(SSL* ssl) { SSL_set_mode(ssl, SSL_MODE_AUTO_RETRY); }
 std::unique_ptr<relay::TlsStream> take_tls(conn_rec* connection,
                                            std::vector<std::byte>& decrypted) {
   SSL* const shared = tls_of(connection);
-  ap_filter_t* const input = find_filter(connection->input_filters, kTlsFilter);
-  ap_filter_t* const output = find_filter(connection->output_filters, kTlsFilter);
-  if (shared == nullptr || input == nullptr || output == nullptr) return nullptr;
+  ap_filter_t* const output = find_tls_filter(connection->output_filters);
+  if (shared == nullptr || output == nullptr) return nullptr;
   SSL_up_ref(shared);
   relay::UniqueSsl ssl(shared);
   BIO* const records_out = BIO_new(BIO_s_mem());
@@ -138,7 +102,7 @@ std::unique_ptr<relay::TlsStream> take_tls(conn_rec* connection,
   SSL_set0_wbio(shared, records_out);
   read_over_tickets(shared);
   {
-    const Floor floor(input);
+    const TlsFloor only_what_is_there(connection);
     take_buffered_input(connection, decrypted);
   }
   const int shutdown_state = SSL_get_shutdown(shared);

@@ -135,7 +135,7 @@ int serve_upgrade(request_rec* r, ModuleState& state, const MemberRoute& route,
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::microseconds(timeout);
   MemberConnection member(r, route);
   int status = member.open(timeout);
-  if (status == OK) status = member.send_request();
+  if (status == OK) status = member.send_request(deadline);
   if (status != OK) {
     close_if_bytes_wait(r);
     return status;

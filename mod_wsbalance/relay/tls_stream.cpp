@@ -190,6 +190,7 @@ IoOutcome TlsStream::write(int fd, std::span<const std::byte> data) noexcept {
   if (!unsent_.is_empty()) {
     const IoOutcome flushed = flush(fd);
     if (flushed.result != IoResult::ok) return flushed;
+    if (!unsent_.is_empty()) return {IoResult::would_block};
   }
   receives_left_ = kReceivesPerCall;
   std::size_t total = 0;
@@ -227,8 +228,7 @@ IoOutcome TlsStream::flush(int fd) noexcept {
   if (result == IoResult::error) is_output_broken_ = true;
   if (result != IoResult::ok) return {result};
   unsent_.consume(bytes);
-  if (!unsent_.is_empty()) return {IoResult::would_block};
-  if (has_ended_writing_) (void)::shutdown(fd, SHUT_WR);
+  if (unsent_.is_empty() && has_ended_writing_) (void)::shutdown(fd, SHUT_WR);
   return {IoResult::ok, bytes};
 }
 

@@ -193,20 +193,6 @@ TEST_CASE("after a read that brought the rest a write waits no longer", "[relay]
   CHECK(line.write("goes").result == IoResult::ok);
 }
 
-TEST_CASE("an end is announced inside a message of TLS's own too", "[relay][tls]") {
-  Line line({.tickets = 1, .has_long_tickets = true});
-  line.peer.send(700);
-  CHECK(line.read().result == IoResult::would_block);
-  line.shutdown_write();
-  line.peer.encrypt("data");
-  line.peer.send();
-  line.read_all();
-  CHECK(line.received == "data");
-  line.peer.take();
-  CHECK(line.peer.saw_fin());
-  CHECK(line.peer.saw_close_notify());
-}
-
 TEST_CASE("a write to a peer that is gone is an error, and what it sent is read", "[relay][tls]") {
   Line line({.version = any_version()});
   line.peer.say("last words");
