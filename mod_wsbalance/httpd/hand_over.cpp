@@ -128,7 +128,8 @@ void hand_over(request_rec* r, Child& child, proxy_conn_rec* member, PreparedTun
     return pump(r, child, member, prepared, std::move(member_connection));
   }
   connection_state(client).departing = pool_new<DepartingTunnel>(
-      client->pool, child, std::move(prepared), std::move(client_fd), std::move(member_connection));
+      client->pool, DepartingTunnel{child, std::move(prepared), std::move(client_fd),
+                                    std::move(member_connection)});
 }
 
 void register_hand_over_hooks() {

@@ -94,6 +94,7 @@ int Channel::prepare(pollfd* entries) {
   if (has_output_) {
     entries[0].fd = socket_of(connection_);
     entries[0].events |= POLLOUT;
+    if (waiting_.empty()) entries[1].fd = -1;  // Or its hang-up would be told again and again.
   } else if (is_output_open_) {
     entries[1].events |= POLLIN;
   }

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from http_message import answer, get_request, parse_head, read_response, upgrade_request
+from http_message import get_request, parse_head, read_response, upgrade_request
 from ours import all_quiet, check_echo, check_ours
 from ports import free_port
 from raw_peer import connect

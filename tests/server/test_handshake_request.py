@@ -22,6 +22,10 @@ def server(start_httpd, transport, shared_member):
     return start_httpd(f"""
 ProxyPass /ws/ {transport.member_url("ws", shared_member.port, "/ws/")}
 ProxyPass /http/ {transport.member_url("http", shared_member.port, "/http/")}
+# mod_ssl takes a preserved name for the member's.
+<Proxy {transport.member_url("ws", shared_member.port, "/preserved/")}>
+  {"SSLProxyCheckPeerName off" if transport.member_tls else ""}
+</Proxy>
 <Location /preserved/>
   ProxyPass {transport.member_url("ws", shared_member.port, "/preserved/")}
   ProxyPreserveHost on

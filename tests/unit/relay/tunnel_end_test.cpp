@@ -78,6 +78,25 @@ TEST_CASE("a unix peer that closes while its data waits loses nothing", "[relay]
   CHECK(bench.reason() == EndReason::member_eof);
 }
 
+// TCP cannot say that; there it shows when something is sent to that side.
+TEST_CASE("a unix peer that has closed takes no more, which ends the tunnel at once", "[relay]") {
+  const bool client_first = GENERATE(true, false);
+  Bench bench;
+  Ends ends = bench.start();
+  Peer& first = client_first ? ends.client : ends.member;
+  Peer& second = client_first ? ends.member : ends.client;
+  first.send("last words");
+  first.close();
+  REQUIRE(run_until_end_seen(bench, second));
+  CHECK(second.received() == "last words");
+  REQUIRE(bench.run_until([&] {
+    bench.advance(50ms);
+    return bench.has_ended();
+  }));
+  CHECK(bench.summary().duration < 500ms);
+  CHECK(bench.reason() == (client_first ? EndReason::client_eof : EndReason::member_eof));
+}
+
 TEST_CASE("a reset of an idle tunnel's side ends it at once", "[relay]") {
   const bool client_breaks = GENERATE(true, false);
   Bench bench;
