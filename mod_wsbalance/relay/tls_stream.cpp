@@ -25,6 +25,11 @@ constexpr std::size_t kRecordPlaintextMax = 16 * 1024;
 // peer that sends nothing else must not hold up the loop.
 constexpr int kReceivesPerCall = 4;
 
+// A look costs far less than a clearing, which goes through all places of the queue.
+void clear_errors() {
+  if (ERR_peek_error() != 0) ERR_clear_error();
+}
+
 }  // namespace
 
 // What OpenSSL reads from and writes to.
@@ -103,7 +108,7 @@ TlsStream::TlsStream(UniqueSsl ssl, std::span<const std::byte> unsent) : ssl_(st
 
 IoOutcome TlsStream::read(int fd, std::span<std::byte> into) noexcept {
   fd_ = fd;
-  ERR_clear_error();
+  clear_errors();
   receives_left_ = kReceivesPerCall;
   // First what was decrypted, alone: so a caller that asks has_pending() again comes to an end.
   if (SSL_pending(ssl_.get()) > 0) return read_records(into);
@@ -165,7 +170,7 @@ IoOutcome TlsStream::read_records(std::span<std::byte> into, SslRead* ssl_read) 
 
 IoOutcome TlsStream::peek(int fd, std::span<std::byte> into) noexcept {
   fd_ = fd;
-  ERR_clear_error();
+  clear_errors();
   receives_left_ = kReceivesPerCall;
   return read_records(into, SSL_peek_ex);
 }
@@ -179,13 +184,13 @@ int TlsStream::note_failure(int result) noexcept {
   const int error = SSL_get_error(ssl_.get(), result);
   if (error == SSL_ERROR_ZERO_RETURN) input_ = Input::close_notify;
   if (error == SSL_ERROR_SSL || error == SSL_ERROR_SYSCALL) input_ = Input::failed;
-  ERR_clear_error();
+  clear_errors();
   return error;
 }
 
 IoOutcome TlsStream::write(int fd, std::span<const std::byte> data) noexcept {
   fd_ = fd;
-  ERR_clear_error();
+  clear_errors();
   write_waits_for_input_ = false;
   if (!unsent_.is_empty()) {
     const IoOutcome flushed = flush(fd);
@@ -216,9 +221,9 @@ IoOutcome TlsStream::write(int fd, std::span<const std::byte> data) noexcept {
 void TlsStream::shutdown_write(int fd) noexcept {
   fd_ = fd;
   has_ended_writing_ = true;
-  ERR_clear_error();
+  clear_errors();
   if (!is_output_broken_ && input_ != Input::failed) (void)SSL_shutdown(ssl_.get());
-  ERR_clear_error();
+  clear_errors();
   if (unsent_.is_empty()) (void)::shutdown(fd, SHUT_WR);
 }
 
@@ -230,10 +235,6 @@ IoOutcome TlsStream::flush(int fd) noexcept {
   unsent_.consume(bytes);
   if (unsent_.is_empty() && has_ended_writing_) (void)::shutdown(fd, SHUT_WR);
   return {IoResult::ok, bytes};
-}
-
-bool TlsStream::write_waits_for_input() const noexcept {
-  return write_waits_for_input_ && SSL_in_init(ssl_.get()) != 0;
 }
 
 bool TlsStream::has_pending() const noexcept {

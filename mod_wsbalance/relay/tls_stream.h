@@ -58,7 +58,9 @@ class TlsStream {
   std::size_t unsent_bytes() const noexcept { return unsent_.size(); }
   std::size_t bytes_of_end() const noexcept { return bytes_of_end_; }  // Of the close_notify.
   // write() came to nothing because the peer has to complete a message of TLS's own first.
-  bool write_waits_for_input() const noexcept;
+  bool write_waits_for_input() const noexcept {
+    return write_waits_for_input_ && SSL_in_init(ssl_.get()) != 0;
+  }
   // The peer's end of file was not announced by a close_notify (RFC 8446 6.1).
   bool was_truncated() const noexcept { return input_ == Input::truncated; }
   bool has_failed() const noexcept { return input_ == Input::failed; }
