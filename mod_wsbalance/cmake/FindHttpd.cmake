@@ -40,6 +40,10 @@ set(Httpd_MODULEDIR "${_libexecdir}" CACHE PATH "the server's own modules (apxs 
 set(Httpd_APR_CONFIG "${_apr_config}" CACHE FILEPATH "apr-1-config")
 set(Httpd_APU_CONFIG "${_apu_config}" CACHE FILEPATH "apu-1-config")
 find_path(Httpd_INCLUDE_DIR ap_mmn.h HINTS "${_includedir}" NO_DEFAULT_PATH)
+find_path(Httpd_SSL_INCLUDE_DIR mod_ssl_openssl.h HINTS "${_includedir}" NO_DEFAULT_PATH)
+if(Httpd_INCLUDE_DIR AND NOT Httpd_SSL_INCLUDE_DIR)
+  message(STATUS "mod_ssl_openssl.h is missing beside httpd's headers (Debian: apache2-ssl-dev)")
+endif()
 find_program(Httpd_SERVER NAMES ${_progname} apache2 httpd HINTS "${_sbindir}" PATHS /usr/sbin)
 
 if(Httpd_INCLUDE_DIR)
@@ -57,7 +61,7 @@ if(Httpd_INCLUDE_DIR)
 endif()
 
 find_package_handle_standard_args(Httpd
-  REQUIRED_VARS Httpd_APXS Httpd_INCLUDE_DIR Httpd_MODULEDIR Httpd_APR_CONFIG Httpd_APU_CONFIG
+  REQUIRED_VARS Httpd_APXS Httpd_INCLUDE_DIR Httpd_SSL_INCLUDE_DIR Httpd_MODULEDIR Httpd_APR_CONFIG Httpd_APU_CONFIG
   VERSION_VAR Httpd_VERSION)
 
 if(Httpd_FOUND AND NOT TARGET Httpd::Headers)
@@ -79,4 +83,4 @@ if(Httpd_FOUND AND NOT TARGET Httpd::Headers)
   add_library(Httpd::APRLibs INTERFACE IMPORTED)
   target_link_libraries(Httpd::APRLibs INTERFACE Httpd::APR -laprutil-1 ${_apr_libs})
 endif()
-mark_as_advanced(Httpd_INCLUDE_DIR Httpd_APR_CONFIG Httpd_APU_CONFIG)
+mark_as_advanced(Httpd_INCLUDE_DIR Httpd_SSL_INCLUDE_DIR Httpd_APR_CONFIG Httpd_APU_CONFIG)
