@@ -115,7 +115,7 @@ TEST_CASE("nothing is lost or late, whatever is cut where", "[relay][tls]") {
   };
   for (int round = 0; round < 60; ++round) {
     if (random() % 2 == 0) {
-      const std::string data = pattern(size_up_to(40'000), round);
+      const std::string data = pattern(size_up_to(40'000), static_cast<std::uint32_t>(round));
       line.peer.encrypt(data, size_up_to(kRecordMax));
       said += data;
     }
