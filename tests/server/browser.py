@@ -15,6 +15,7 @@ import processes
 from waiting import SLOWNESS, wait_until
 
 START_SECONDS = 10.0 * SLOWNESS
+START_ATTEMPTS = 3
 SCRIPT_SECONDS = 8.0 * SLOWNESS
 
 ARGUMENTS = [
@@ -58,18 +59,7 @@ class Chromium:
         environment = dict(os.environ, WSB_BROWSER_ID=self._mark, HOME=self._directory,
                            XDG_CONFIG_HOME=self._directory, XDG_CACHE_HOME=self._directory)
         environment.pop("DBUS_SESSION_BUS_ADDRESS", None)
-        log = os.path.join(self._directory, "chromedriver.log")
-        with open(log, "wb") as output:
-            self._process = subprocess.Popen(  # pylint: disable=consider-using-with
-                ["setpriv", "--pdeathsig", "TERM", "--", "chromedriver", "--port=0"],
-                env=environment, cwd=self._directory, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=output)
-
-        def port():
-            with open(log, encoding="utf-8", errors="replace") as output:
-                return STARTED.search(output.read())
-
-        self._port = int(wait_until(port, START_SECONDS, "chromedriver to start")[1])
+        self._port = self._start_driver(environment)
         options = {"args": ARGUMENTS + [f"--user-data-dir={self._directory}/profile"],
                    "binary": shutil.which("chromium"), "prefs": PREFERENCES}
         answer = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": {
@@ -77,6 +67,26 @@ class Chromium:
             "timeouts": {"script": int(SCRIPT_SECONDS * 1000),
                          "pageLoad": int(SCRIPT_SECONDS * 1000)}}}})
         self._session = f"/session/{answer['sessionId']}"
+
+    def _start_driver(self, environment):
+        """The port of a chromedriver; it does not start each time on a machine that is busy."""
+        for attempt in range(START_ATTEMPTS):
+            log = os.path.join(self._directory, f"chromedriver.{attempt}.log")
+            with open(log, "wb") as output:
+                self._process = subprocess.Popen(  # pylint: disable=consider-using-with
+                    ["setpriv", "--pdeathsig", "TERM", "--", "chromedriver", "--port=0"],
+                    env=environment, cwd=self._directory, stdin=subprocess.DEVNULL, stdout=output,
+                    stderr=output)
+
+            def port(log=log):
+                with open(log, encoding="utf-8", errors="replace") as output:
+                    return STARTED.search(output.read())
+
+            with contextlib.suppress(AssertionError):
+                return int(wait_until(port, START_SECONDS, "chromedriver to start")[1])
+            self._process.kill()
+            self._process.wait()
+        raise AssertionError(f"chromedriver did not start in {START_ATTEMPTS} attempts")
 
     def _ask(self, method, path, body=None):
         """One WebDriver command; its value, or an AssertionError with what went wrong."""

@@ -94,21 +94,23 @@ def exchange(server, port, member, data, path, request=None, then=None):
         return got, lives
 
 
-def comparable(got, port):
+def comparable(got, port, ignored):
     """What must be the same whoever served it. `Date` differs by time."""
     fields = sorted((name.lower(), value.replace(str(port), "PORT"))
-                    for name, value in got.head.fields if name.lower() != "date")
+                    for name, value in got.head.fields
+                    if name.lower() != "date" and name.lower() not in ignored)
     return got.head.start_line, fields, got.body
 
 
-def check_same(server, member, data, path, request=None, then=None):
+def check_same(server, member, data, path, request=None, then=None, ignored=()):
     """The answer through the module; it must be the one that mod_proxy_http gives."""
     results = []
     for port in server.listen:
         got, lives = exchange(server, port, member, data, path, request, then)
         results.append((got, lives))
     (ours, lives), (stock, lives_stock) = results
-    assert comparable(ours, server.listen[0]) == comparable(stock, server.listen[1])
+    assert (comparable(ours, server.listen[0], ignored) ==
+            comparable(stock, server.listen[1], ignored))
     assert lives == lives_stock
     return ours, lives
 
@@ -197,8 +199,11 @@ def test_the_clients_connection_lives_on(server, member, name):
 
 @pytest.mark.parametrize("name", UNTIL_CLOSE)
 def test_bodies_until_close(server, member, name):
-    """A body that ends with the member's connection; the client's lives on in chunks."""
-    got, lives = check_same(server, member, UNTIL_CLOSE[name], "/plain/x", then="end_sending")
+    """A body that ends with the member's connection; the client's lives on in chunks. Where nothing
+    comes, httpd says a length if the end is there together with the head, and chunks if not."""
+    nothing = UNTIL_CLOSE[name].endswith(b"\r\n\r\n")
+    got, lives = check_same(server, member, UNTIL_CLOSE[name], "/plain/x", then="end_sending",
+                            ignored=("content-length", "transfer-encoding") if nothing else ())
     assert got.body == UNTIL_CLOSE[name].split(b"\r\n\r\n", 1)[1] and lives
 
 
