@@ -62,9 +62,10 @@ class Endpoint {
   // only that both sides have ended; and so it does here once this side has.
   bool is_gone_at_hang_up() const noexcept { return !is_tcp_ && !has_ended_writing_; }
 
-  // What was written, in bytes of the socket, but has not reached the other side (TCP) or has not been read by it (AF_UNIX,
-  // there in what the kernel charges for its buffers, each of up to 36 KB, until they are read to
-  // their end). An end that was written does not count. 0 if the system does not say.
+  // What was written, in bytes of the socket, but has not reached the other side (TCP) or has not
+  // been read by it (AF_UNIX, there in what the kernel charges for its buffers, each of up to 36 KB,
+  // until they are read to their end). An end that was written does not count. 0 if the system does
+  // not say.
   std::uint32_t unsent_bytes() const noexcept;
 
  private:

@@ -230,7 +230,10 @@ void TlsStream::shutdown_write(int fd) noexcept {
 IoOutcome TlsStream::flush(int fd) noexcept {
   if (is_output_broken_) return {IoResult::error};
   const auto [result, bytes] = send(fd, unsent_.bytes());
-  if (result == IoResult::error) is_output_broken_ = true;
+  if (result == IoResult::error) {
+    is_output_broken_ = true;
+    unsent_.release();  // Nobody gets it.
+  }
   if (result != IoResult::ok) return {result};
   unsent_.consume(bytes);
   if (unsent_.is_empty() && has_ended_writing_) (void)::shutdown(fd, SHUT_WR);

@@ -206,6 +206,24 @@ TEST_CASE("a side that takes nothing cannot keep a tunnel with TLS that ends", "
   CHECK(bench.budget.bytes_held() == 0);
 }
 
+TEST_CASE("what TLS kept for a side that broke is not waited for", "[relay][tls]") {
+  Bench bench;
+  TlsEnds ends = start_tls(bench, {.member = false}, {.client = make_tcp_pair(kNarrow)});
+  // The client takes nothing: a part of a record is kept for its socket.
+  ends.member.encrypt(pattern(2'000'000));
+  CHECK(bench.run_until([&] { return ends.member.send() == 0 && bench.run_until_quiet(); }));
+  // The member takes nothing either: what the client has sent keeps the tunnel.
+  const std::string data = pattern(500'000);
+  ends.client.encrypt(data);
+  CHECK(bench.run_until([&] { return ends.client.send() == 0 && bench.run_until_quiet(); }));
+  ends.client.reset();
+  CHECK(bench.run_until_quiet());
+  CHECK_FALSE(bench.has_ended());
+  ends.member.close();
+  CHECK(bench.run_until([&] { return bench.has_ended(); }));
+  CHECK(bench.reason() == EndReason::client_error);
+}
+
 TEST_CASE("an end inside a message of TLS's own leaves nothing that waits", "[relay][tls]") {
   Bench bench;
   TunnelPlan plan;
