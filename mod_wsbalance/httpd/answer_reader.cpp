@@ -7,6 +7,8 @@
 #include <iterator>
 #include <string_view>
 
+#include "httpd/queries.h"
+
 namespace wsbalance::httpd {
 namespace {
 
@@ -15,12 +17,6 @@ using Deadline = std::chrono::steady_clock::time_point;
 constexpr int kInterimAnswersMax = 10;  // As mod_proxy_http takes at most.
 
 enum class Wait { readable, timed_out, client_gone };
-
-int descriptor_of(apr_socket_t* socket) {
-  apr_os_sock_t fd = -1;
-  apr_os_sock_get(&fd, socket);
-  return fd;
-}
 
 // A stream of HTTP/2 has no descriptor that tells of its end, only a flag.
 constexpr std::chrono::milliseconds kLookForEndOfStream{250};

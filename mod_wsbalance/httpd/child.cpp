@@ -7,6 +7,8 @@
 #include <chrono>
 #include <system_error>
 
+#include "httpd/queries.h"
+
 namespace wsbalance::httpd {
 namespace {
 
@@ -16,11 +18,6 @@ constexpr std::chrono::milliseconds kStopLimit{1000};
 relay::UniqueFd opened(int fd, const char* what) {
   if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
   return relay::UniqueFd(fd);
-}
-
-int ask_mpm(int question) {
-  int answer = 0;
-  return ap_mpm_query(question, &answer) == APR_SUCCESS ? answer : 0;
 }
 
 }  // namespace

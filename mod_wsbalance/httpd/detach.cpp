@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "httpd/buffered_input.h"
+#include "httpd/queries.h"
 #include "httpd/tls_take_over.h"
 
 namespace wsbalance::httpd {
@@ -44,8 +45,7 @@ const char* obstacle_to_detach(conn_rec* connection) {
 }
 
 relay::UniqueFd take_descriptor(apr_socket_t* socket, relay::UniqueFd inert) {
-  apr_os_sock_t real = -1;
-  apr_os_sock_get(&real, socket);
+  const int real = descriptor_of(socket);
   // With a socket that exists this only exchanges the number in its record, so that every bucket
   // and filter that holds the record holds the inert descriptor (APR, network_io/unix/sockets.c).
   apr_os_sock_t put = inert.release();

@@ -1,5 +1,7 @@
 #include "httpd/member_connection.h"
 
+#include <memory>
+
 #include "httpd/forwarded_fields.h"
 #include "httpd/member_tls.h"
 #include "httpd/tls_floor.h"
@@ -11,6 +13,16 @@ namespace {
 
 // Only a name for mod_proxy's log lines.
 constexpr const char* kFunction = "WSBALANCE";
+
+struct FreeSslReference {
+  void operator()(SSL* ssl) const noexcept { SSL_free(ssl); }
+};
+using UniqueSslReference = std::unique_ptr<SSL, FreeSslReference>;
+
+UniqueSslReference reference_to(SSL* ssl) {
+  if (ssl != nullptr) SSL_up_ref(ssl);
+  return UniqueSslReference(ssl);
+}
 
 // How long a read or write may take where it is not the head that is waited for, as in
 // ap_proxy_connect_backend().
@@ -41,11 +53,7 @@ int MemberConnection::open(apr_interval_time_t timeout) {
   apr_socket_timeout_set(connection_->sock, timeout);
   status = ap_proxy_connection_create_ex(kFunction, connection_, r_);
   if (status != OK) return status;
-  if (SSL* ssl = tls_of(connection_->connection)) {
-    read_over_tickets(ssl);
-    SSL_up_ref(ssl);
-    ssl_.reset(ssl);
-  }
+  if (SSL* ssl = tls_of(connection_->connection)) read_over_tickets(ssl);
   return OK;
 }
 
@@ -76,9 +84,12 @@ int MemberConnection::send_request(TlsFloor::Clock::time_point deadline) {
   apr_bucket_brigade* brigade = apr_brigade_create(r_->pool, member->bucket_alloc);
   int status = create_head(brigade);
   if (status == OK) {
+    // mod_ssl lets go of its own when the handshake fails.
+    const UniqueSslReference ssl = reference_to(tls_of(member));
     TlsFloor limited(member, deadline);
     status = ap_proxy_pass_brigade(member->bucket_alloc, r_, connection_, member, brigade, 1);
-    if (status != OK && connection_->is_ssl) status = tls_failed(limited.has_timed_out());
+    if (status != OK && connection_->is_ssl)
+      status = tls_failed(ssl.get(), limited.has_timed_out());
   }
   apr_brigade_destroy(brigade);
   apr_socket_timeout_set(connection_->sock, body_timeout(r_, route_));
@@ -102,9 +113,9 @@ int MemberConnection::create_head(apr_bucket_brigade* brigade) {
 }
 
 // mod_proxy would say 500 to some of these.
-int MemberConnection::tls_failed(bool has_timed_out) const {
+int MemberConnection::tls_failed(SSL* ssl, bool has_timed_out) const {
   const std::string why = has_timed_out ? "it took longer than WSBalanceHandshakeTimeout allows"
-                                        : why_tls_failed(ssl_.get(), connection_->connection);
+                                        : why_tls_failed(ssl, connection_->connection);
   if (why.empty()) return HTTP_BAD_GATEWAY;  // TLS stood; mod_proxy has logged what broke.
   ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r_, "WSB0227: no TLS with member %s: %s",
                 route_.worker->s->name_ex, why.c_str());
@@ -114,7 +125,6 @@ int MemberConnection::tls_failed(bool has_timed_out) const {
 void MemberConnection::release() {
   if (connection_ == nullptr) return;
   connection_->close = 1;
-  ssl_.reset();
   ap_proxy_release_connection(kFunction, connection_, r_->server);
   connection_ = nullptr;
 }

@@ -8,16 +8,10 @@
 #pragma once
 
 #include <chrono>
-#include <memory>
 
 #include "httpd/httpd_api.h"
 
 namespace wsbalance::httpd {
-
-struct FreeSslReference {
-  void operator()(SSL* ssl) const noexcept { SSL_free(ssl); }
-};
-using UniqueSslReference = std::unique_ptr<SSL, FreeSslReference>;
 
 // What mod_proxy gave to the scheme handler.
 struct MemberRoute {
@@ -52,12 +46,11 @@ class MemberConnection {
  private:
   bool connect(apr_interval_time_t timeout);
   int create_head(apr_bucket_brigade* brigade);
-  int tls_failed(bool has_timed_out) const;
+  int tls_failed(SSL* ssl, bool has_timed_out) const;
 
   request_rec* r_;
   MemberRoute route_;
   proxy_conn_rec* connection_ = nullptr;
-  UniqueSslReference ssl_;  // mod_ssl's; tells why its handshake failed when mod_ssl has let it go.
   apr_uri_t uri_{};
   char server_port_[32] = "";
 };

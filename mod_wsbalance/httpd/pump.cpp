@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "httpd/child.h"
+#include "httpd/queries.h"
 
 namespace wsbalance::httpd {
 namespace {
@@ -64,12 +65,6 @@ class Channel {
   bool may_have_input_ = true;  // Filters may hold bytes of which no poll() tells.
 };
 
-int socket_of(conn_rec* connection) {
-  apr_os_sock_t fd = -1;
-  apr_os_sock_get(&fd, ap_get_conn_socket(connection));
-  return fd;
-}
-
 // The descriptor that tells of input, or -1 if there is none: then reading says what is there.
 int input_descriptor(conn_rec* connection) {
 #if AP_MODULE_MAGIC_AT_LEAST(20120211, 129)
@@ -83,7 +78,7 @@ int input_descriptor(conn_rec* connection) {
     return fd;
   }
 #endif
-  return connection->master != nullptr ? -1 : socket_of(connection);
+  return connection->master != nullptr ? -1 : descriptor_of(ap_get_conn_socket(connection));
 }
 
 int Channel::prepare(pollfd* entries) {
@@ -92,7 +87,7 @@ int Channel::prepare(pollfd* entries) {
   // Without events it still tells that the relay has closed its end.
   entries[1] = {fd_.get(), 0, 0};
   if (has_output_) {
-    entries[0].fd = socket_of(connection_);
+    entries[0].fd = descriptor_of(ap_get_conn_socket(connection_));
     entries[0].events |= POLLOUT;
     if (waiting_.empty()) entries[1].fd = -1;  // Or its hang-up would be told again and again.
   } else if (is_output_open_) {
@@ -124,7 +119,7 @@ void Channel::carry(const pollfd* entries) {
 // so nothing is given to them before the socket says that it takes more; or a client that does not
 // read would hold up what it sends, and the end of the child. HTTP/2 has nothing that could be asked.
 void Channel::offer_output() {
-  pollfd socket{socket_of(connection_), POLLOUT, 0};
+  pollfd socket{descriptor_of(ap_get_conn_socket(connection_)), POLLOUT, 0};
   has_output_ = connection_->master == nullptr && ::poll(&socket, 1, 0) == 0;
   if (!has_output_) read_socket();
 }

@@ -7,15 +7,11 @@
 #include "httpd/guard.h"
 #include "httpd/module_state.h"
 #include "httpd/pool.h"
+#include "httpd/queries.h"
 #include "httpd/shared_rows.h"
 
 namespace wsbalance::httpd {
 namespace {
-
-int ask_mpm(int question) {
-  int answer = 0;
-  return ap_mpm_query(question, &answer) == APR_SUCCESS ? answer : 0;
-}
 
 // Before any directive is run, so that this line comes before mod_proxy's missing directives.
 int check_proxy(apr_pool_t*, apr_pool_t*, apr_pool_t*) {
