@@ -1,10 +1,10 @@
 // As random_flow_test.cpp, with TLS on any of the ends.
 
-#include <algorithm>
 #include <random>
 #include <string>
-#include <vector>
+#include <utility>
 
+#include "unit/relay/random_flow.h"
 #include "unit/relay/tls_tunnel_bench.h"
 
 namespace wsbalance::relay {
@@ -55,16 +55,8 @@ struct TlsPlayer {
   }
 };
 
-struct TlsMatch {
-  TlsPlayer client;
-  TlsPlayer member;
-};
-
-TlsMatch start_match(Bench& bench, std::minstd_rand& random) {
-  TunnelPlan plan =
-      random() % 2 == 0 ? tcp_plan({.near_sends = 8192, .far_receives = 8192}) : TunnelPlan{};
-  plan.settings.buffer_bytes_max = random() % 2 == 0 ? 128 * 1024 : random() % 5000 + 200;
-  if (random() % 2 == 0) set_send_buffer(plan.member.near.get(), 4096);
+Match<TlsPlayer> start_match(Bench& bench, std::minstd_rand& random) {
+  TunnelPlan plan = random_plan(random);
   const auto sides = random() % 3;
   const bool is_new = random() % 2 == 0;
   const TlsOn on{.client = sides != 0,
@@ -76,37 +68,7 @@ TlsMatch start_match(Bench& bench, std::minstd_rand& random) {
 }
 
 TEST_CASE("over TLS too, in whatever order sides act, all bytes arrive", "[relay][tls]") {
-  const auto seed = GENERATE(range(1u, 7u));
-  const std::size_t budget = GENERATE(0u, 40'000u, 10'000'000u);
-  CAPTURE(seed, budget);
-  std::minstd_rand random(seed);
-  Bench bench(budget);
-  std::vector<TlsMatch> matches;
-  for (int i = 0; i < 8; ++i) matches.push_back(start_match(bench, random));
-
-  std::size_t held_max = 0;
-  REQUIRE(bench.run_until([&] {
-    for (TlsMatch& match : matches) {
-      match.client.play(random);
-      match.member.play(random);
-    }
-    held_max = std::max(held_max, bench.budget.bytes_held());
-    return bench.open_tunnels == 0;
-  }));
-  CHECK(held_max <= budget);
-  CHECK(bench.budget.bytes_held() == 0);
-  for (TlsMatch& match : matches) {
-    match.client.peer.take();
-    match.member.peer.take();
-    CHECK(match.client.peer.saw_end());
-    CHECK(match.member.peer.saw_end());
-    CHECK(is_same(match.client.peer.received(), match.member.to_send));
-    CHECK(is_same(match.member.peer.received(), match.client.to_send));
-  }
-  for (const TunnelSummary& summary : bench.ended.summaries) {
-    CHECK((summary.reason == EndReason::client_eof || summary.reason == EndReason::member_eof));
-    CHECK_FALSE(summary.is_truncated);
-  }
+  check_random_flow(GENERATE(range(1u, 7u)), 8, start_match);
 }
 
 }  // namespace
