@@ -89,9 +89,23 @@ class Bench {
            peer.received() == expected;
   }
 
-  // Turns until nothing happens any more. False if events come without end.
-  bool run_until_quiet(int turns_max = 500) {
-    for (int turn = 0, quiet = 0; turn < turns_max; ++turn) {
+  // Turns until the kernel has brought all that this TCP peer sent, and nothing happens any more.
+  template <typename AnyPeer>
+  bool run_until_arrived(const AnyPeer& peer) {
+    return run_until([&] { return unacknowledged_bytes(peer.fd()) == 0; }) && run_until_quiet();
+  }
+
+  // Turns until a far end that reads nothing has no more room. `near`: a copy of the tunnel's socket.
+  bool run_until_stalled(const UniqueFd& near) {
+    const auto is_still = [&] { return bytes_under_way(near.get()) == 0; };
+    return run_until([&] { return is_still() && run_until_quiet() && is_still(); });
+  }
+
+  // Turns until nothing happens any more. False if events come without end. What is under way over
+  // TCP may come later: only unix sockets are as fast as the one who writes.
+  bool run_until_quiet() {
+    constexpr int kTurnsMax = 20'000;  // More than any test's bytes need.
+    for (int turn = 0, quiet = 0; turn < kTurnsMax; ++turn) {
       quiet = loop.turn(std::chrono::milliseconds(1)) == 0 ? quiet + 1 : 0;
       if (quiet == 5) return true;
     }

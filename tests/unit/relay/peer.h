@@ -2,8 +2,10 @@
 #pragma once
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -27,16 +29,23 @@ struct SocketPair {
   UniqueFd far;   // For the test; non-blocking.
 };
 
+inline void set_send_buffer(int fd, int bytes) {
+  ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
 inline SocketPair make_unix_pair() {
   std::array<int, 2> fds{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) != 0) {
     throw std::runtime_error("socketpair");
   }
+  // Usual, but a machine may have another default: tests know what fits.
+  for (const int fd : fds) set_send_buffer(fd, 106'496);
   ::fcntl(fds[1], F_SETFL, O_NONBLOCK);
   return {UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
-// Sizes of the kernel's buffers for what the tunnel sends; 0 leaves them to the kernel.
+// Sizes of the kernel's buffers for what the tunnel sends; 0 leaves them to the kernel, which gives
+// a sender over loopback more than 2 MB. Large ones it cuts to net.core.wmem_max.
 struct TcpBuffers {
   int near_sends = 0;
   int far_receives = 0;
@@ -67,14 +76,47 @@ inline SocketPair make_tcp_pair(TcpBuffers buffers = {}) {
   return pair;
 }
 
-inline void set_send_buffer(int fd, int bytes) {
-  ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
-}
-
 inline std::size_t unread_bytes(int fd) {
   int bytes = 0;
   ::ioctl(fd, FIONREAD, &bytes);
   return static_cast<std::size_t>(bytes);
+}
+
+// What was sent over TCP and is not known to have arrived.
+inline std::size_t unacknowledged_bytes(int fd) {
+  int bytes = 0;
+  ::ioctl(fd, SIOCOUTQ, &bytes);
+  return static_cast<std::size_t>(bytes);
+}
+
+// What was sent over TCP and is neither known to have arrived nor held back for want of room there.
+inline std::size_t bytes_under_way(int fd) {
+  int held_back = 0;
+  ::ioctl(fd, SIOCOUTQNSD, &held_back);
+  return unacknowledged_bytes(fd) - static_cast<std::size_t>(held_back);
+}
+
+// By an end of file, which may stand behind bytes, or a reset.
+inline bool has_far_end_ended(int fd) {
+  pollfd end{.fd = fd, .events = POLLRDHUP, .revents = 0};
+  return ::poll(&end, 1, 0) > 0;
+}
+
+// For what happens elsewhere: in another thread, or in the kernel, whose loopback may take a while on
+// a busy machine.
+template <typename Reached>
+bool wait_until(Reached&& reached) {
+  for (int i = 0; i < 20'000; ++i) {
+    if (reached()) return true;
+    ::poll(nullptr, 0, 1);
+  }
+  return false;
+}
+
+// Until there is something to read, or an end.
+inline bool wait_readable(int fd) {
+  pollfd readable{.fd = fd, .events = POLLIN, .revents = 0};
+  return ::poll(&readable, 1, 20'000) > 0;
 }
 
 class Peer {

@@ -51,8 +51,7 @@ struct RunningRelay {
 // Waits in the kernel until all of it is there.
 bool wait_received(Peer& peer, std::string_view expected) {
   while (peer.received().size() < expected.size() && !peer.saw_end() && !peer.saw_error()) {
-    pollfd readable{.fd = peer.fd(), .events = POLLIN, .revents = 0};
-    if (::poll(&readable, 1, 10'000) <= 0) return false;
+    if (!wait_readable(peer.fd())) return false;
     peer.take();
   }
   return peer.received() == expected;
@@ -60,20 +59,10 @@ bool wait_received(Peer& peer, std::string_view expected) {
 
 bool wait_end(Peer& peer) {
   while (!peer.saw_end() && !peer.saw_error()) {
-    pollfd readable{.fd = peer.fd(), .events = POLLIN, .revents = 0};
-    if (::poll(&readable, 1, 10'000) <= 0) return false;
+    if (!wait_readable(peer.fd())) return false;
     peer.take();
   }
   return true;
-}
-
-template <typename Reached>
-bool wait_until(Reached&& reached) {
-  for (int i = 0; i < 10'000; ++i) {
-    if (reached()) return true;
-    ::poll(nullptr, 0, 1);
-  }
-  return false;
 }
 
 TEST_CASE("tunnels that several threads submit are carried and counted", "[relay]") {

@@ -83,6 +83,7 @@ TEST_CASE("a reset is an error", "[relay][tls]") {
   Line line({.version = any_version()}, make_tcp_pair());
   const bool is_peek = GENERATE(false, true);
   line.peer.reset();
+  REQUIRE(wait_readable(line.fd.get()));
   const auto result = is_peek ? line.peek().result : line.read().result;
   CHECK(result == IoResult::error);
   CHECK(line.stream->has_failed());

@@ -66,16 +66,21 @@ inline bool run_until_ended(Bench& bench, TlsPeer& peer) {
   });
 }
 
-// For what must not wait for another event or for the close timeout. The kernel may need a moment to
-// hear that the last bytes have arrived; the close timer's first look comes soon.
+// For what must not wait for another event or for the close timeout. Once a peer has seen its end,
+// the kernel may need a moment to hear that the last bytes have arrived; the close timer's first look
+// comes soon. Until then the clock stands still.
 inline bool ends_at_once(Bench& bench, TlsEnds& ends) {
-  for (int turn = 0; turn < 20 && !bench.has_ended(); ++turn) {
-    bench.loop.turn(std::chrono::milliseconds(1));
-    if (ends.client.fd() >= 0) ends.client.take();
-    if (ends.member.fd() >= 0) ends.member.take();
-  }
-  if (!bench.has_ended()) bench.advance(std::chrono::milliseconds(200));
-  return bench.has_ended();
+  const auto latest = bench.time.now() + std::chrono::milliseconds(200);
+  return bench.run_until([&] {
+    bool has_peer_ended = false;
+    for (TlsPeer* peer : {&ends.client, &ends.member}) {
+      if (peer->fd() < 0) continue;
+      peer->take();
+      has_peer_ended = has_peer_ended || peer->has_ended();
+    }
+    if (has_peer_ended && bench.time.now() < latest) bench.advance(std::chrono::milliseconds(1));
+    return bench.has_ended();
+  });
 }
 
 }  // namespace wsbalance::relay

@@ -92,6 +92,7 @@ TEST_CASE("a side over TLS that takes nothing stops the other one", "[relay][tls
   TunnelPlan plan = tcp_plan(kNarrow);
   constexpr std::size_t kBufferMax = 20'000;
   plan.settings.buffer_bytes_max = kBufferMax;
+  set_send_buffer(plan.member.far.get(), 256 * 1024);  // Or a generous kernel takes all of it.
   TlsEnds ends = start_tls(bench, any_tls(), std::move(plan));
   const std::string data = pattern(8'000'000);
   ends.member.encrypt(data);
@@ -148,12 +149,19 @@ TEST_CASE("one turn carries no more over TLS than a few reads", "[relay][tls]") 
   plan.settings.buffer_bytes_max = buffer_bytes_max;
   const int much = 4'000'000;  // The kernel has more than one read takes.
   ::setsockopt(plan.client.near.get(), SOL_SOCKET, SO_RCVBUF, &much, sizeof much);
+  const UniqueFd source(::dup(plan.client.near.get()));
+  const UniqueFd destination(::dup(plan.member.near.get()));
   TlsEnds ends = start_tls(bench, {.member = false}, std::move(plan));
   ends.client.encrypt(pattern(3'000'000), 10'001);  // No read ends where a record does.
   CHECK(ends.client.send() > 300'000);
   for (int turn = 0; turn < 4; ++turn) {
+    REQUIRE(wait_readable(source.get()));
     const std::size_t before = ends.member.received().size();
     bench.loop.turn(0ms);
+    CHECK(wait_until([&] {  // All of this turn, and not with the next one's.
+      ends.member.take();
+      return unacknowledged_bytes(destination.get()) == 0;
+    }));
     ends.member.take();
     CHECK(ends.member.received().size() - before <= 256 * 1024);
   }

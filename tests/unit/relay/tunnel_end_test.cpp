@@ -114,6 +114,8 @@ TEST_CASE("data that is followed by a reset arrives", "[relay]") {
   Ends ends = bench.start(tcp_plan());
   const std::string data = pattern(40'000);
   REQUIRE(ends.member.send(data) == data.size());
+  // What a reset overtakes is lost.
+  REQUIRE(wait_until([&] { return unacknowledged_bytes(ends.member.fd()) == 0; }));
   ends.member.reset();
   REQUIRE(run_until_end_seen(bench, ends.client));
   CHECK(ends.client.saw_end());
@@ -129,7 +131,7 @@ TEST_CASE("a reset behind a queue leaves the queue to the side that is alive", "
   // Less than our queue and what the kernel of the client's side takes, but more than each of them.
   const std::string data = pattern(120'000);
   REQUIRE(ends.member.send(data) == data.size());
-  CHECK(bench.run_until_quiet());
+  REQUIRE(bench.run_until_arrived(ends.member));
   CHECK(bench.budget.bytes_held() > 0);
   ends.member.reset();
   CHECK(bench.run_until_quiet());
@@ -149,7 +151,7 @@ TEST_CASE("a reset of a side that does not read drops what is queued for it", "[
   Bench bench;
   Ends ends = bench.start(tcp_plan(kNarrow));
   ends.member.send(pattern(120'000));
-  CHECK(bench.run_until_quiet());
+  REQUIRE(bench.run_until_arrived(ends.member));
   CHECK(bench.budget.bytes_held() > 0);
   ends.client.reset();
   REQUIRE(bench.run_until([&] { return bench.has_ended(); }));
@@ -181,12 +183,15 @@ TEST_CASE("a side that takes no more and has nothing to say ends the tunnel at o
 
 TEST_CASE("what stands in the kernel reaches a side that still talks to a broken one", "[relay]") {
   Bench bench;
-  Ends ends = bench.start(tcp_plan({.near_sends = 4 * 1024 * 1024, .far_receives = 8192}));
+  TunnelPlan plan = tcp_plan({.far_receives = 8192});
+  const UniqueFd to_member(::dup(plan.member.near.get()));
+  Ends ends = bench.start(std::move(plan));
   const std::string data = pattern(100'000);
   REQUIRE(ends.member.send(data) == data.size());
-  CHECK(bench.run_until_quiet());
+  REQUIRE(bench.run_until_arrived(ends.member));
   CHECK(bench.budget.bytes_held() == 0);
   ends.member.reset();
+  REQUIRE(wait_until([&] { return has_far_end_ended(to_member.get()); }));
   CHECK(bench.run_until_quiet());
 
   // A socket that is closed while this comes would answer with a reset and send no more.
@@ -211,6 +216,7 @@ TEST_CASE("without a byte moving a half-closed tunnel ends after the close timeo
   Ends ends = bench.start(std::move(plan));
   bench.advance(1h);
   ends.client.end_writing();
+  REQUIRE(run_until_end_seen(bench, ends.member));
   CHECK(bench.run_until_quiet());
   bench.advance(4900ms);
   CHECK_FALSE(bench.has_ended());
@@ -219,7 +225,6 @@ TEST_CASE("without a byte moving a half-closed tunnel ends after the close timeo
   CHECK(bench.reason() == EndReason::client_eof);
   CHECK(bench.summary().duration >= 1h + 5s);
   CHECK(bench.summary().duration <= 1h + 5100ms);
-  REQUIRE(run_until_end_seen(bench, ends.member));
 }
 
 TEST_CASE("each byte that moves starts the close timeout anew", "[relay]") {
@@ -255,14 +260,14 @@ TEST_CASE("a close timeout of the settings counts", "[relay]") {
 TEST_CASE("bytes that only leave the kernel start the close timeout anew", "[relay]") {
   const bool is_tcp = GENERATE(true, false);
   Bench bench;
-  Ends ends = bench.start(is_tcp ? tcp_plan({.near_sends = 4 * 1024 * 1024, .far_receives = 8192})
-                                 : TunnelPlan{});
-  const std::string data = pattern(is_tcp ? 2'000'000 : 150'000);
+  Ends ends = bench.start(is_tcp ? tcp_plan({.far_receives = 8192}) : TunnelPlan{});
+  const std::string data = pattern(is_tcp ? 1'000'000 : 150'000);
   std::size_t sent = 0;
   REQUIRE(bench.run_until([&] {
     sent += ends.member.send(std::string_view(data).substr(sent));
     return sent == data.size();
   }));
+  if (is_tcp) REQUIRE(bench.run_until_arrived(ends.member));
   ends.member.close();
   CHECK(bench.run_until_quiet());
   // All of it stands in the kernel, and no system call of ours moves it.
@@ -288,7 +293,9 @@ TEST_CASE("bytes that only leave the kernel start the close timeout anew", "[rel
 
 TEST_CASE("16 MB of a member that closes reach a client that reads slowly", "[relay]") {
   Bench bench;
-  Ends ends = bench.start(tcp_plan());
+  // The tunnel sees that bytes are read when the client's kernel has room again: this is less than
+  // the client reads within the close timeout.
+  Ends ends = bench.start(tcp_plan({.far_receives = 32 * 1024}));
   const std::string data = pattern(16 * 1024 * 1024);
   std::size_t sent = 0;
   bool is_closed = false;
@@ -300,8 +307,8 @@ TEST_CASE("16 MB of a member that closes reach a client that reads slowly", "[re
       is_closed = true;
       received_at_close = ends.client.received().size();
     }
-    // The kernel moves bytes in real time: the clock goes on when some have come.
-    if (ends.client.take(32 * 1024) > 0) bench.advance(1600ms);
+    // The kernel moves bytes in real time: the clock goes on by those that have come, 20 KiB/s.
+    bench.advance(ends.client.take(32 * 1024) * 50us);
     return ends.client.saw_end() || ends.client.saw_error();
   }));
   CHECK_FALSE(ends.client.saw_error());
@@ -313,10 +320,15 @@ TEST_CASE("16 MB of a member that closes reach a client that reads slowly", "[re
 
 TEST_CASE("a stall before a reader that has stopped ends after the close timeout", "[relay]") {
   Bench bench;
-  Ends ends = bench.start(tcp_plan(kNarrow));
+  TunnelPlan plan = tcp_plan(kNarrow);
+  const UniqueFd to_client(::dup(plan.client.near.get()));
+  const UniqueFd to_member(::dup(plan.member.near.get()));
+  Ends ends = bench.start(std::move(plan));
   ends.member.send(pattern(70'000));
+  REQUIRE(bench.run_until_arrived(ends.member));
   ends.member.close();
-  CHECK(bench.run_until_quiet());
+  REQUIRE(wait_until([&] { return has_far_end_ended(to_member.get()); }));
+  REQUIRE(bench.run_until_stalled(to_client));
   CHECK(bench.budget.bytes_held() > 0);
   bench.advance(4900ms);
   CHECK_FALSE(bench.has_ended());
@@ -332,14 +344,20 @@ TEST_CASE("an end of file behind bytes that cannot be read yet starts the close 
   plan.settings.buffer_bytes_max = 4096;
   SECTION("TCP") {}
   SECTION("unix") { plan.member = make_unix_pair(); }
+  const UniqueFd to_client(::dup(plan.client.near.get()));
+  const UniqueFd to_member(::dup(plan.member.near.get()));
   Ends ends = bench.start(std::move(plan));
-  ends.member.send(pattern(120'000));
-  CHECK(bench.run_until_quiet());
+  // More than the client's kernel and our queue take, and what is left fits into the member's: an
+  // end of file comes no sooner than the bytes before it.
+  ends.member.send(pattern(60'000));
+  REQUIRE(bench.run_until_stalled(to_client));
   bench.advance(10s);
   CHECK_FALSE(bench.has_ended());
+  REQUIRE(unread_bytes(to_member.get()) > 0);
 
   ends.member.close();
-  CHECK(bench.run_until_quiet());
+  REQUIRE(wait_until([&] { return has_far_end_ended(to_member.get()); }));
+  REQUIRE(bench.run_until_stalled(to_client));
   bench.advance(4900ms);
   CHECK_FALSE(bench.has_ended());
   bench.advance(200ms);
@@ -350,12 +368,13 @@ TEST_CASE("a side that only talks to a broken one does not keep the tunnel open"
   Bench bench;
   Ends ends = bench.start(tcp_plan(kNarrow));
   ends.member.send(pattern(120'000));
-  CHECK(bench.run_until_quiet());
+  REQUIRE(bench.run_until_arrived(ends.member));
   ends.member.reset();
-  for (int i = 0; i < 100 && !bench.has_ended(); ++i) {
+  REQUIRE(bench.run_until([&] {
     ends.client.send("nobody hears this");
     bench.advance(100ms);
-  }
+    return bench.has_ended();
+  }));
   CHECK(bench.reason() == EndReason::member_error);
 }
 
