@@ -4,37 +4,20 @@
 #include <vector>
 
 #include "support/catch.h"
+#include "unit/protocol/good_fields.h"
 
 using namespace wsbalance::protocol;
+using wsbalance::test::FieldList;
+using wsbalance::test::GoodFields;
 
 namespace {
 
-using FieldList = std::vector<Field>;
-
 // The request of RFC 6455 1.3.
-const FieldList kGoodFields{{"Host", "server.example.com"},
-                            {"Upgrade", "websocket"},
-                            {"Connection", "Upgrade"},
-                            {"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="},
-                            {"Sec-WebSocket-Version", "13"}};
-
-FieldList without(std::string_view name) {
-  FieldList fields = kGoodFields;
-  std::erase_if(fields, [name](const Field& field) { return field.name == name; });
-  return fields;
-}
-
-FieldList with(Field field) {
-  FieldList fields = kGoodFields;
-  fields.push_back(field);
-  return fields;
-}
-
-FieldList with_changed(std::string_view name, std::string_view value) {
-  FieldList fields = without(name);
-  fields.push_back({name, value});
-  return fields;
-}
+const GoodFields kGood{{{"Host", "server.example.com"},
+                        {"Upgrade", "websocket"},
+                        {"Connection", "Upgrade"},
+                        {"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="},
+                        {"Sec-WebSocket-Version", "13"}}};
 
 bool is_upgrade(const FieldList& fields, int major = 1, int minor = 1) {
   return is_websocket_upgrade({"GET", major, minor, fields});
@@ -49,14 +32,14 @@ std::string text_of(HandshakeError error) { return rule_of(error).text; }
 }  // namespace
 
 TEST_CASE("the request of RFC 6455 1.3 is an upgrade that keeps the rules", "[protocol]") {
-  CHECK(is_upgrade(kGoodFields));
-  CHECK(broken_rule(kGoodFields) == text_of(HandshakeError::none));
+  CHECK(is_upgrade(kGood.all));
+  CHECK(broken_rule(kGood.all) == text_of(HandshakeError::none));
 }
 
 TEST_CASE("an upgrade has the tokens of RFC 6455 4.2.1 in lists and in any case", "[protocol]") {
-  CHECK(is_upgrade(with_changed("Upgrade", "WebSocket")));
-  CHECK(is_upgrade(with_changed("Upgrade", "h2c, websocket")));
-  CHECK(is_upgrade(with_changed("Connection", "keep-alive, UPGRADE")));
+  CHECK(is_upgrade(kGood.with_changed("Upgrade", "WebSocket")));
+  CHECK(is_upgrade(kGood.with_changed("Upgrade", "h2c, websocket")));
+  CHECK(is_upgrade(kGood.with_changed("Connection", "keep-alive, UPGRADE")));
   CHECK(is_upgrade({{"upgrade", "h2c"},
                     {"UPGRADE", "websocket"},
                     {"connection", "keep-alive"},
@@ -64,26 +47,26 @@ TEST_CASE("an upgrade has the tokens of RFC 6455 4.2.1 in lists and in any case"
 }
 
 TEST_CASE("a request without one of the tokens is no upgrade", "[protocol]") {
-  CHECK_FALSE(is_upgrade(without("Upgrade")));
-  CHECK_FALSE(is_upgrade(without("Connection")));
-  CHECK_FALSE(is_upgrade(with_changed("Upgrade", "websockets")));
-  CHECK_FALSE(is_upgrade(with_changed("Upgrade", "h2c")));
-  CHECK_FALSE(is_upgrade(with_changed("Upgrade", "x websocket")));
-  CHECK_FALSE(is_upgrade(with_changed("Connection", "keep-alive")));
-  CHECK_FALSE(is_upgrade(with_changed("Connection", "")));
+  CHECK_FALSE(is_upgrade(kGood.without("Upgrade")));
+  CHECK_FALSE(is_upgrade(kGood.without("Connection")));
+  CHECK_FALSE(is_upgrade(kGood.with_changed("Upgrade", "websockets")));
+  CHECK_FALSE(is_upgrade(kGood.with_changed("Upgrade", "h2c")));
+  CHECK_FALSE(is_upgrade(kGood.with_changed("Upgrade", "x websocket")));
+  CHECK_FALSE(is_upgrade(kGood.with_changed("Connection", "keep-alive")));
+  CHECK_FALSE(is_upgrade(kGood.with_changed("Connection", "")));
 }
 
 TEST_CASE("Upgrade in HTTP/1.0 is ignored (RFC 9110 7.8)", "[protocol]") {
-  CHECK_FALSE(is_upgrade(kGoodFields, 1, 0));
-  CHECK_FALSE(is_upgrade(kGoodFields, 0, 9));
-  CHECK_FALSE(is_upgrade(kGoodFields, 2, 0));
-  CHECK_FALSE(is_upgrade(kGoodFields, 2, 1));
+  CHECK_FALSE(is_upgrade(kGood.all, 1, 0));
+  CHECK_FALSE(is_upgrade(kGood.all, 0, 9));
+  CHECK_FALSE(is_upgrade(kGood.all, 2, 0));
+  CHECK_FALSE(is_upgrade(kGood.all, 2, 1));
 }
 
 TEST_CASE("a method other than GET is refused (RFC 6455 4.2.1 item 1)", "[protocol]") {
   for (const char* method : {"POST", "HEAD", "CONNECT", "get", "GETS", ""}) {
     CAPTURE(method);
-    CHECK(broken_rule(kGoodFields, method) == text_of(HandshakeError::method_not_get));
+    CHECK(broken_rule(kGood.all, method) == text_of(HandshakeError::method_not_get));
   }
 }
 
@@ -91,41 +74,42 @@ TEST_CASE("a request that announces a body is refused", "[protocol]") {
   const std::string body_announced = text_of(HandshakeError::body_announced);
   for (const char* value : {"1", "00", "+0", "0, 0", "0,", "-1", "", "x", "0x0"}) {
     CAPTURE(value);
-    CHECK(broken_rule(with({"Content-Length", value})) == body_announced);
+    CHECK(broken_rule(kGood.with({"Content-Length", value})) == body_announced);
   }
-  CHECK(broken_rule(with({"content-length", "5"})) == body_announced);
-  CHECK(broken_rule(with({"Transfer-Encoding", "chunked"})) == body_announced);
-  CHECK(broken_rule(with({"transfer-encoding", "identity"})) == body_announced);
-  CHECK(broken_rule(with({"Transfer-Encoding", ""})) == body_announced);
+  CHECK(broken_rule(kGood.with({"content-length", "5"})) == body_announced);
+  CHECK(broken_rule(kGood.with({"Transfer-Encoding", "chunked"})) == body_announced);
+  CHECK(broken_rule(kGood.with({"transfer-encoding", "identity"})) == body_announced);
+  CHECK(broken_rule(kGood.with({"Transfer-Encoding", ""})) == body_announced);
 
-  FieldList two_zeros = with({"Content-Length", "0"});
+  FieldList two_zeros = kGood.with({"Content-Length", "0"});
   two_zeros.push_back({"Content-Length", "0"});
   CHECK(broken_rule(two_zeros) == body_announced);
 }
 
 TEST_CASE("Content-Length of 0 announces no body", "[protocol]") {
-  CHECK(broken_rule(with({"Content-Length", "0"})) == text_of(HandshakeError::none));
+  CHECK(broken_rule(kGood.with({"Content-Length", "0"})) == text_of(HandshakeError::none));
 }
 
 TEST_CASE("a version that is missing is told from one that is not 13", "[protocol]") {
-  CHECK(broken_rule(without("Sec-WebSocket-Version")) == text_of(HandshakeError::version_missing));
+  CHECK(broken_rule(kGood.without("Sec-WebSocket-Version")) ==
+        text_of(HandshakeError::version_missing));
   for (const char* value : {"8", "7", "14", "013", "13.0", "1 3", "13, 13", "13,8", "", "x"}) {
     CAPTURE(value);
-    CHECK(broken_rule(with_changed("Sec-WebSocket-Version", value)) ==
+    CHECK(broken_rule(kGood.with_changed("Sec-WebSocket-Version", value)) ==
           text_of(HandshakeError::version_unsupported));
   }
   // RFC 6455 11.3.5: not more than once in a request.
-  CHECK(broken_rule(with({"Sec-WebSocket-Version", "13"})) ==
+  CHECK(broken_rule(kGood.with({"Sec-WebSocket-Version", "13"})) ==
         text_of(HandshakeError::version_unsupported));
 }
 
 TEST_CASE("a key that is missing or repeated is refused (RFC 6455 11.3.1)", "[protocol]") {
-  CHECK(broken_rule(without("Sec-WebSocket-Key")) == text_of(HandshakeError::key_missing));
+  CHECK(broken_rule(kGood.without("Sec-WebSocket-Key")) == text_of(HandshakeError::key_missing));
   const std::string key_repeated = text_of(HandshakeError::key_repeated);
-  CHECK(broken_rule(with({"sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="})) == key_repeated);
+  CHECK(broken_rule(kGood.with({"sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="})) == key_repeated);
   // As httpd merges them.
-  CHECK(broken_rule(with_changed("Sec-WebSocket-Key",
-                                 "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ==")) ==
+  CHECK(broken_rule(kGood.with_changed("Sec-WebSocket-Key",
+                                       "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ==")) ==
         key_repeated);
 }
 
@@ -133,7 +117,7 @@ TEST_CASE("a key that is not 16 bytes in base64 is refused", "[protocol]") {
   const std::string key_malformed = text_of(HandshakeError::key_malformed);
   for (const char* value : {"", "x", "dGhlIHNhbXBsZSBub25j", "dGhlIHNhbXBsZSBub25jZQ"}) {
     CAPTURE(value);
-    CHECK(broken_rule(with_changed("Sec-WebSocket-Key", value)) == key_malformed);
+    CHECK(broken_rule(kGood.with_changed("Sec-WebSocket-Key", value)) == key_malformed);
   }
 }
 
@@ -149,9 +133,10 @@ TEST_CASE("the first broken rule is named: method, body, key, version", "[protoc
 
 TEST_CASE("Connection may not name a field of the handshake (RFC 9110 7.6.1)", "[protocol]") {
   const std::string refused = text_of(HandshakeError::hop_by_hop_handshake);
-  CHECK(broken_rule(with_changed("Connection", "Upgrade, Sec-WebSocket-Key")) == refused);
-  CHECK(broken_rule(with_changed("Connection", "sec-websocket-protocol, upgrade")) == refused);
-  CHECK(broken_rule(with_changed("Connection", "Upgrade, Sec-WebSocketX")) ==
+  CHECK(broken_rule(kGood.with_changed("Connection", "Upgrade, Sec-WebSocket-Key")) == refused);
+  CHECK(broken_rule(kGood.with_changed("Connection", "sec-websocket-protocol, upgrade")) ==
+        refused);
+  CHECK(broken_rule(kGood.with_changed("Connection", "Upgrade, Sec-WebSocketX")) ==
         text_of(HandshakeError::none));
 }
 
