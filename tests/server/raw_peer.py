@@ -16,6 +16,7 @@ from transport import PLAIN
 from waiting import SLOWNESS
 
 TIMEOUT = 5.0 * SLOWNESS
+PART = 1 << 18
 
 
 class RawConnection:
@@ -33,7 +34,9 @@ class RawConnection:
         self.close()
 
     def send(self, data):
-        self.sock.sendall(data)
+        """Sends all of it. The time that sendall() has begins anew with each part."""
+        for at in range(0, len(data), PART):
+            self.sock.sendall(data[at:at + PART])
 
     def send_pieces(self, pieces):
         """Sends each piece in a packet of its own (as far as TCP_NODELAY makes it so)."""
