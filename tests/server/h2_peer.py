@@ -151,6 +151,7 @@ class Connection:
 
     def __init__(self, sock, *, scheme="http", window=WINDOW):
         self.sock, self.is_closed = sock, False
+        self.port = sock.getsockname()[1]  # The client's, which stands in log lines.
         self._scheme = scheme
         self._streams, self._outgoing = {}, bytearray()
         self._settings = None  # What the server has set.
@@ -184,11 +185,6 @@ class Connection:
         """Says GOAWAY, and closes."""
         self.do("close_connection")
         self.close()
-
-    @property
-    def port(self):
-        """The client's port, which stands in log lines."""
-        return self.sock.getsockname()[1]
 
     @property
     def has_connect_protocol(self):
