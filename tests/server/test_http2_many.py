@@ -6,7 +6,8 @@ import pytest
 
 from frames import BINARY, CLOSE, TEXT, client_frame, close_payload, read_frame
 from h2_tunnels import (AT_ONCE, accept_handshake, check_ends_at_once, check_tunnels, client, dial,
-                        ends_of, mpm, open_pair, server, start_h2, start_pair, switch)
+                        ends_of, event_only, mpm, open_pair, server, start_h2, start_h2_once,
+                        start_pair, switch)
 from http_message import answer, parse_head, switching, upgrade_request
 from raw_peer import connect
 from tunnels import ends_within
@@ -179,6 +180,29 @@ def test_max_pumped(limited, dial, member):
     for stream, raw in pairs:
         raw.send(b"alive")
         assert stream.read_exactly(5) == b"alive"
+
+
+# The second: never less than one.
+@event_only
+@pytest.mark.parametrize("workers,room", [(5, 3), (2, 1)])
+def test_the_default_of_max_pumped(start_h2_once, dial, member, workers, room):
+    """Tunnels leave two threads of mod_http2 to other requests, which go on beside them."""
+    server = start_h2_once(f"""
+H2MinWorkers 1
+H2MaxWorkers {workers}
+ProxyPass /raw/ ws://127.0.0.1:{member.port}/
+""")
+    server.allow_log("WSB0228")
+    client = dial(server)
+    pairs = [open_pair(client, member) for _ in range(room)]
+    check_no_room(client, member)
+    assert client.get("/alive.txt").body == b"alive\n"
+    stream, raw = pairs.pop(0)
+    raw.close()
+    check_ends_at_once(stream)
+    pairs.append(open_when_free(server, client, member))
+    check_no_room(client, member)
+    check_tunnels(server, room)
 
 
 def test_max_pumped_after_failed_handshakes(limited, dial, member):
