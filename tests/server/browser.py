@@ -14,9 +14,9 @@ import uuid
 import processes
 from waiting import SLOWNESS, wait_until
 
-START_SECONDS = 10.0 * SLOWNESS
+START_SECONDS = 20.0 * SLOWNESS
 START_ATTEMPTS = 3
-SCRIPT_SECONDS = 8.0 * SLOWNESS
+SCRIPT_SECONDS = 20.0 * SLOWNESS
 
 ARGUMENTS = [
     "--headless=new",
@@ -91,7 +91,7 @@ class Chromium:
     def _ask(self, method, path, body=None):
         """One WebDriver command; its value, or an AssertionError with what went wrong."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port,
-                                                timeout=START_SECONDS + SCRIPT_SECONDS)
+                                                timeout=60.0 + SCRIPT_SECONDS)
         try:
             connection.request(method, path, None if body is None else json.dumps(body),
                                {"Content-Type": "application/json"})

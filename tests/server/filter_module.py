@@ -40,4 +40,6 @@ class XoredSocket:
         return self._sock.send(bytes(data).translate(_TABLE))
 
     def sendall(self, data):
-        self._sock.sendall(bytes(data).translate(_TABLE))
+        data = bytes(data).translate(_TABLE)
+        for at in range(0, len(data), 1 << 16):  # Each part has the socket's whole time.
+            self._sock.sendall(data[at:at + (1 << 16)])

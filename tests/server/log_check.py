@@ -41,7 +41,7 @@ def is_at_least(level, limit):
 class ErrorLog:
     """The files that a server writes its complaints to, read from a mark on."""
 
-    def __init__(self, *paths, patience=3):
+    def __init__(self, *paths, patience=10):
         self._paths, self._patience = paths, patience
         self._marks = {path: 0 for path in paths}
         self._expected = []

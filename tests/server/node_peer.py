@@ -52,7 +52,7 @@ class NodeMember:
 
     def stop(self):
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(30)
         self._process.stdout.close()
 
 
@@ -64,5 +64,5 @@ def run_client(url, transport=PLAIN, **wish):
         environment["NODE_EXTRA_CA_CERTS"] = str(certificates().authority)
     result = subprocess.run(["node", "client.js", json.dumps(dict(wish, url=url))], cwd=NODE,
                             env=environment, check=True, capture_output=True, text=True,
-                            timeout=30 * SLOWNESS)
+                            timeout=60 * SLOWNESS)
     return json.loads(result.stdout)

@@ -63,12 +63,12 @@ class TlsSocket:
 
     def _wait(self, event, deadline):
         """Waits for the kernel; fails as a socket does when there is no time left."""
-        left = None if deadline is None else deadline - time.monotonic()
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
         if self._timeout == 0:
             raise BlockingIOError
         poll = select.poll()
         poll.register(self._sock, event)
-        if (left is not None and left <= 0) or not poll.poll(left and left * 1000):
+        if not poll.poll(None if left is None else left * 1000):
             raise TimeoutError("timed out")
 
     # -- Handshake --------------------------------------------------------------------------------
@@ -180,11 +180,10 @@ class TlsSocket:
         return not self._encrypted
 
     def flush(self):
-        """Waits until the kernel has all that was sent."""
-        deadline = self._deadline()
+        """Waits until the kernel has all that was sent; the deadline is for the next part of it."""
         with self._sending:
             while not self._push():
-                self._wait(select.POLLOUT, deadline)
+                self._wait(select.POLLOUT, self._deadline())
 
     def sendall(self, data):
         view = memoryview(data)

@@ -13,7 +13,7 @@ import websockets
 from transport import PLAIN
 from waiting import SLOWNESS
 
-TIMEOUT = 8.0 * SLOWNESS
+TIMEOUT = 20.0 * SLOWNESS
 
 
 class _Loop:
