@@ -89,7 +89,7 @@ class Httpd:
                 END_WITH_US + self._command("-DFOREGROUND"), env=self._environment(), stdout=stderr,
                 stderr=stderr, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
-            wait_until(lambda: self._process.poll() is not None or self.answers(), 10,
+            wait_until(lambda: self._process.poll() is not None or self.answers(), 30,
                        "httpd to answer")
         except AssertionError as error:
             self.kill()
@@ -115,7 +115,7 @@ class Httpd:
                 found += path.read_text(encoding="utf-8", errors="backslashreplace")
         return found
 
-    def settle(self, seconds=1):
+    def settle(self, seconds=3):
         """Waits until no thread of a child does anything, for as long at most.
 
         Stock httpd's event MPM has a race at a stop: with a connection that a worker is just about
@@ -160,12 +160,17 @@ class Httpd:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def graceful(self, conf=None):
-        """A graceful restart, with a new configuration if one is given; waits for it."""
+        """A graceful restart, with a new configuration if one is given; waits for it. httpd may
+        say that an old child still has the place of a new one."""
         if conf is not None:
             self.configure(conf)
-        before = int(self.status()["ParentServerConfigGeneration"])
+        self.allow_log("AH00288", "AH03490")
+        old, before = self.children(), int(self.status()["ParentServerConfigGeneration"])
         self._process.send_signal(signal.SIGUSR1)
-        wait_until(lambda: self._generation() > before, 10, "the graceful restart")
+        wait_until(lambda: self._generation() > before, 30, "the graceful restart")
+        # One that has not heard of it yet would take connections beside the new ones.
+        wait_until(lambda: not any(processes.listens(pid) for pid in old), 30,
+                   "the old children to take no more connections")
 
     def _generation(self):
         try:
@@ -184,7 +189,7 @@ class Httpd:
 
     def _get(self, path):
         connection = http.client.HTTPConnection("127.0.0.1", self.status_port,
-                                                timeout=5 * SLOWNESS)
+                                                timeout=20 * SLOWNESS)
         try:
             connection.request("GET", path, headers={"Connection": "close"})
             response = connection.getresponse()

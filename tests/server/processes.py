@@ -1,6 +1,7 @@
 """What /proc tells about the processes of a server."""
 
 import os
+import re
 
 
 def pids_with_environment(entry):
@@ -29,6 +30,23 @@ def open_descriptors(pid):
         except OSError:
             pass  # Closed meanwhile.
     return found
+
+
+def sockets(pid):
+    """The inodes of the sockets of a process."""
+    matches = (re.fullmatch(r"socket:\[(\d+)\]", what) for what in open_descriptors(pid).values())
+    return {match[1] for match in matches if match}
+
+
+def listens(pid):
+    """True when the process can accept connections of TCP over IPv4."""
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        rows = [line.split() for line in list(file)[1:]]
+    listening = {row[9] for row in rows if row[3] == "0A"}
+    try:
+        return not listening.isdisjoint(sockets(pid))
+    except OSError:
+        return False  # Ended meanwhile.
 
 
 def resident_kb(pid):
