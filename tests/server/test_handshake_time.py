@@ -11,7 +11,6 @@ from frames import TEXT, client_frame
 from ours import all_quiet
 from ports import free_ports
 from raw_peer import connect
-from waiting import SLOWNESS
 
 pytestmark = pytest.mark.parametrize("mpm", ["event"], indirect=True)
 
@@ -41,17 +40,22 @@ ProxyPass /members/ {ws("/members/")} timeout=1
   WSBalanceHandshakeTimeout 2
   ProxyPass {ws("/longer/")} timeout=1
 </Location>
+<Location /body/>
+  WSBalanceHandshakeTimeout 2
+  ProxyPass {ws("/body/")}
+</Location>
 ProxyPass /lines/ {ws("/lines/")} responsefieldsize=12000
 """, listen=ports)
 
 
 @contextlib.contextmanager
 def takes(seconds):
-    """What is in the block takes this long, and not much longer."""
+    """What is in the block, the handshake's beginning with it, takes this long and not much longer:
+    without the limit that is meant it would take another 5 seconds and more."""
     began = time.monotonic()
     yield
     spent = time.monotonic() - began
-    assert seconds - 0.05 <= spent < seconds + 0.8 * SLOWNESS, f"it took {spent:.2f} s"
+    assert seconds - 0.05 <= spent < seconds + 5, f"it took {spent:.2f} s"
 
 
 def begin(server, member, path, behind=b"", port=None):
@@ -76,40 +80,42 @@ def test_a_member_that_hangs(server, member, path, seconds):
     """S0-40: 504 after WSBalanceHandshakeTimeout, else the member's own `timeout=`. The line names
     the member."""
     server.expect_log(rf"WSB0222: .*127\.0\.0\.1:{member.port}", level="warn")
-    client, connection = begin(server, member, path)
     with takes(seconds):
-        check_504(client, connection)
+        check_504(*begin(server, member, path))
     all_quiet(server)
 
 
 def test_a_member_that_hangs_without_any_limit_set(server, member):
     """S0-40: else 10 s; ProxyTimeout is not the member's own `timeout=` and has no say."""
     server.expect_log("WSB0222", level="warn")
+    began, spent = time.monotonic(), {}
     asked = {begin(server, member, "/default/x"): "nothing set",
              begin(server, member, "/proxy-timeout/x", port=server.listen[1]): "ProxyTimeout"}
-    began, spent = time.monotonic(), {}
-    while len(spent) < len(asked) and time.monotonic() - began < 12 * SLOWNESS:
+    while len(spent) < len(asked) and time.monotonic() - began < 18:
         for (client, connection), name in asked.items():
             if name not in spent and client.has_data(0.05):
-                spent[name] = round(time.monotonic() - began)
+                spent[name] = time.monotonic() - began
                 check_504(client, connection)
-    assert spent == {"nothing set": 10, "ProxyTimeout": 10}
+    assert set(spent) == set(asked.values())
+    assert all(9.9 < seconds < 15 for seconds in spent.values()), spent
 
 
 @pytest.mark.parametrize("pieces", [
     [bytes([byte]) for byte in switching()],
     [b"HTTP/1.1 101 OK\r\n"] + [b"X-A: b\r\n"] * 50,
-    [b"HTTP/1.1 100 Continue\r\n\r\n"] * 30,
+    [b"HTTP/1.1 100 Continue\r\n\r\n"] * 60,
 ], ids=["byte by byte", "line by line", "interim answers"])
 def test_a_head_that_drips(server, member, pieces):
     """The time is for the whole head, however often a piece of it comes."""
     server.expect_log("WSB0222", level="warn")
-    client, connection = begin(server, member, "/location/x")
     with takes(1):
+        client, connection = begin(server, member, "/location/x")
         for piece in pieces:
             if client.has_data(0.1):
                 break
-            connection.send(piece)
+            # The member's side may have been closed a little before.
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                connection.send(piece)
         else:
             pytest.fail("the handshake was not ended")
         check_504(client, connection)
@@ -128,13 +134,13 @@ def test_early_bytes_never_reach_a_member_that_hangs(server, member):
 
 def test_the_body_of_a_refusal_has_its_own_time(server, member):
     """The time is for the head; a body may take longer, up to httpd's own Timeout."""
-    client, connection = begin(server, member, "/ms/x")
+    client, connection = begin(server, member, "/body/x")
     data = answer(403, b"slow" * 3)
     connection.send(data[:-4])
     began = time.monotonic()
     head = parse_head(client.read_head())
     assert head.status == 403
-    while time.monotonic() < began + 0.9:
+    while time.monotonic() < began + 2.3:
         assert not client.has_data(0.1) or client.read_exactly(1)
     connection.send(data[-4:])
     client.close()
@@ -144,9 +150,9 @@ def test_the_body_of_a_refusal_has_its_own_time(server, member):
 def test_a_late_answer_of_another_handshake_is_not_mixed_up(server, member):
     """After a 504 the same client's next handshake gets its own answer."""
     server.expect_log("WSB0222", level="warn")
-    client, late = begin(server, member, "/ms/x")
+    client, late = begin(server, member, "/longer/x")
     assert read_response(client).status == 504
-    client.send(upgrade_request("/ms/x"))
+    client.send(upgrade_request("/longer/x"))
     connection = member.accept(client=client)
     connection.read_head()
     late.send(answer(200, b"late"))
@@ -158,7 +164,7 @@ def test_a_late_answer_of_another_handshake_is_not_mixed_up(server, member):
 def test_response_field_size(server, member):
     """ResponseFieldSize of the member says how long a line may be: here 12000 bytes, 8 KB else."""
     for path, length, status in (("/lines/x", 11900, 101), ("/lines/x", 12100, 502),
-                                 ("/location/x", 11900, 502)):
+                                 ("/default/x", 11900, 502)):
         client, connection = begin(server, member, path)
         connection.send(switching(add=[("X-A", "a" * length)]))
         assert parse_head(client.read_head()).status == status

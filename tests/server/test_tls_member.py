@@ -1,5 +1,6 @@
 """Members over TLS: who is trusted, what is shown to them, and what goes wrong with them."""
 
+import contextlib
 import os
 import ssl
 import time
@@ -91,8 +92,12 @@ def server(start_httpd, ports, tls_member, echo_member):
   ProxyPass /raw/ wss://127.0.0.1:{tls_member.port}/ retry=0
   ProxyPass /https/ https://127.0.0.1:{tls_member.port}/ retry=0
   ProxyPass /named/ wss://localhost:{tls_member.port}/ retry=0
+  <Location /hurried/>
+    WSBalanceHandshakeTimeout 1
+    ProxyPass wss://127.0.0.1:{tls_member.port}/hurried/ retry=0
+  </Location>
 </VirtualHost>""")
-    server = start_httpd("\n".join(["WSBalanceHandshakeTimeout 1", *hosts, f"""
+    server = start_httpd("\n".join(["WSBalanceHandshakeTimeout 20", *hosts, f"""
 <Proxy balancer://many>
   BalancerMember wss://127.0.0.1:{echo_member.port} route=a
   BalancerMember wss://localhost:{echo_member.port} route=b
@@ -299,7 +304,7 @@ def test_a_member_that_answers_otherwise(server, ports, member, words):
         connection.send(words)
         connection.end_sending()
         assert read_response(client).status == 502
-        assert time.monotonic() - began < 0.7 * SLOWNESS
+        assert time.monotonic() - began < 3 * SLOWNESS
     assert server.handshakes() == server.tunnels() == 0
 
 
@@ -313,14 +318,16 @@ def test_a_member_that_stops_in_the_handshake(server, ports, member, words, drip
     server.allow_log(r"\[(ssl|proxy):")
     member.use(wrap=lambda sock: sock)
     with connect(ports["strict"]) as client:
-        client.send(upgrade_request("/raw/"))
+        client.send(upgrade_request("/hurried/"))
         connection = member.accept(client=client)
         began = time.monotonic()
-        connection.send(words)
         assert server.handshakes() == 1
-        while not client.has_data(0.2) and time.monotonic() < began + 3 * SLOWNESS:
-            connection.send(drip)
-        assert time.monotonic() - began < 2 * SLOWNESS
+        connection.send(words)
+        while not client.has_data(0.2) and time.monotonic() < began + 9:
+            # The member's side may have been closed a little before.
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                connection.send(drip)
+        assert time.monotonic() - began < 6, "without its own limit it would be 20 s"
         assert read_response(client).status in (502, 504)
     assert server.handshakes() == server.tunnels() == 0
 
