@@ -18,6 +18,9 @@ WORKERS, LIMIT, CROWD = 25, 12, 200
 
 REFUSED = "WSB0223"
 
+# Far below the 60 seconds that the others wait.
+REFUSED_WITHIN = 30 / SLOWNESS
+
 
 @pytest.fixture(scope="module")
 def server(start_httpd, transport, shared_member, echo_member):
@@ -42,13 +45,13 @@ Redirect 410 /plain
 """, workers=WORKERS, children=5)
 
 
-def check_plain_get(server, seconds=1.0):
-    """An ordinary request is answered at once."""
+def check_plain_get(server):
+    """An ordinary request is answered long before a handshake that waits gives up."""
     began = time.monotonic()
     with connect(server.port, server.transport) as client:
         client.send(get_request("/plain"))
         assert read_response(client).status == 410
-    assert time.monotonic() - began < seconds * SLOWNESS
+    assert time.monotonic() - began < 4 * SLOWNESS
 
 
 def take_waiting(member, count):
@@ -64,7 +67,7 @@ def filled(server, member, path, limit, crowd=CROWD):
     """A crowd whose first `limit` handshakes wait for a member that hangs; the others were
     refused at once."""
     with Storm(server, path, crowd) as storm:
-        storm.read(until=crowd - limit, seconds=5)
+        storm.read(until=crowd - limit, seconds=REFUSED_WITHIN)
         wait_until(lambda: server.handshakes() == limit, what=f"{limit} handshakes to wait")
         yield storm, take_waiting(member, limit)
 
@@ -86,7 +89,7 @@ def test_a_storm_on_a_member_that_hangs(server, member, path):
         wait_until(lambda: server.busy_workers() <= LIMIT + 1, what="the other workers to be free")
         for connection in connections:
             connection.send(switching())
-        storm.read(until=CROWD, seconds=5)
+        storm.read(until=CROWD, seconds=20)
         assert storm.statuses() == [101] * LIMIT + [503] * (CROWD - LIMIT)
         wait_until(lambda: server.handshakes() == 0, what="no handshake to wait")
         wait_until(lambda: server.tunnels() == LIMIT, what="the tunnels to open")
@@ -106,7 +109,7 @@ def test_the_count_comes_back(server, member, how):
             for connection in connections:
                 {"answer": lambda c=connection: c.send(answer(403)), "close": connection.close,
                  "reset": connection.reset}[how]()
-            storm.read(until=30, seconds=5)
+            storm.read(until=30, seconds=20)
             ended = 403 if how == "answer" else 502
             assert storm.statuses() == sorted([ended] * LIMIT + [503] * (30 - LIMIT))
         all_quiet(server)
@@ -119,7 +122,7 @@ def test_a_refusal_does_not_punish_the_member(server, member):
     server.expect_log(REFUSED)
     with filled(server, member, "/strict/x", LIMIT, 40) as (storm, connections):
         connections[0].send(answer(403))
-        storm.read(until=40 - LIMIT + 1, seconds=5)
+        storm.read(until=40 - LIMIT + 1, seconds=20)
         with connect(server.port, server.transport) as client:
             client.send(upgrade_request("/strict/x"))
             connection = member.accept(client=client)
@@ -128,19 +131,20 @@ def test_a_refusal_does_not_punish_the_member(server, member):
             assert read_response(client).status == 404
         for connection in connections[1:]:
             connection.send(answer(403))
-        storm.read(until=40, seconds=5)
+        storm.read(until=40, seconds=20)
     all_quiet(server)
 
 
 def test_a_members_own_503_does(server, member):
     """The counter-proof: a 503 that the member itself says is what `failonstatus=503` is for."""
-    server.allow_log(r"AH01174", r"AH\d+")
+    server.expect_log("AH01174", "AH01170")
     with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/counter/x"))
         connection = member.accept(client=client)
         connection.read_head()
         connection.send(answer(503))
         assert read_response(client).status == 503
+    wait_until(lambda: server.log.matching("AH01174"), what="the member to be in error")
     with connect(server.port, server.transport) as client:
         client.send(upgrade_request("/counter/x"))
         assert read_response(client).status == 503
@@ -153,6 +157,7 @@ def test_the_limit_can_be_set(start_once, transport, limit):
     with RawMember(transport) as member:
         server = start_once(f"""
 WSBalanceMaxHandshakes {limit}
+WSBalanceHandshakeTimeout 60
 ProxyPass / {transport.member_url("ws", member.port)}
 """)
         server.expect_log(REFUSED)
@@ -179,7 +184,7 @@ ProxyPass / {transport.member_url("ws", echo_member.port)}
             client.send(upgrade_request("/x"))
             assert read_response(client).status == 101
             wait_until(lambda: server.tunnels() == count, what="the tunnel to open")
-            assert server.handshakes() == 0
+            wait_until(lambda: server.handshakes() == 0, what="no handshake to wait")
 
 
 def test_a_killed_child_leaves_no_count(start_once, transport, echo_member):
@@ -190,7 +195,7 @@ ProxyPass /echo/ {transport.member_url("ws", echo_member.port)}
 ProxyPass /hanging/ {transport.member_url("ws", member.port, "/hanging/")}
 """, children=5)
         with Storm(server, "/echo/x", LIMIT) as echoes, Storm(server, "/hanging/x", 0) as hanging:
-            echoes.read(until=LIMIT, seconds=5)
+            echoes.read(until=LIMIT, seconds=20)
             wait_until(lambda: server.tunnels() == LIMIT, what="the tunnels to open")
             wait_until(lambda: server.handshakes() == 0, what="no handshake to wait")
             hanging.add(LIMIT)
