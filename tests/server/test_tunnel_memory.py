@@ -120,7 +120,7 @@ def check_fast_pair(pair):
             with in_thread(source.send, build(BINARY, data)):
                 assert read_frame(destination) == (BINARY, data, True)
             slowest = max(slowest, time.monotonic() - began)
-    assert slowest < 1.0 * SLOWNESS, f"a message took {slowest:.2f} s"
+    assert slowest < 3.0 * SLOWNESS, f"a message took {slowest:.2f} s"
 
 
 @event_only
@@ -143,14 +143,14 @@ def test_slow_readers_stay_under_the_total(tight_server, transport, member):
 
     idle_kb = anonymous_kb(child)
     flood = Flood([pair.member for pair in pairs])
-    flood.until_blocked(0.5)
+    flood.until_blocked()
     grown_kb = anonymous_kb(child) - idle_kb
     # Without the bound each of them would be kept 64 KB to 128 KB: 12 MB at least.
     if measures_memory:
         assert grown_kb < limit_kb, f"grown by {grown_kb} KB"
     check_fast_pair(fast)
     check_ours(server, SLOW_READERS + 1)
-    flood.until_blocked(0.2)
+    flood.until_blocked()
     if measures_memory:
         assert anonymous_kb(child) - idle_kb < limit_kb
     flood.end()

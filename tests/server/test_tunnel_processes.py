@@ -13,8 +13,8 @@ from frames import TEXT, client_frame, frame, read_frame
 from http_message import get_request, read_response, upgrade_request
 from ours import all_quiet, check_ours
 from raw_peer import connect
-from tunnels import (Flood, carriers, ended, ends_within, in_thread, narrow, open_many, open_pair,
-                     relay_threads, wait_until_steady)
+from tunnels import (AT_ONCE, Flood, carriers, ended, ends_within, in_thread, narrow, open_many,
+                     open_pair, relay_threads, wait_until_steady)
 from waiting import SLOWNESS, wait_until
 
 threaded = pytest.mark.parametrize("mpm", ["event", "worker"], indirect=True)
@@ -27,6 +27,7 @@ STOP_SECONDS = 3
 def conf(transport, shared_member, echo_member):
     return f"""
 WSBalanceMaxHandshakes 0
+WSBalanceHandshakeTimeout 60
 ProxyPass /raw/ {transport.member_url("ws", shared_member.port)}
 ProxyPass /echo/ {transport.member_url("ws", echo_member.port)}
 ProxyPass /http/ {transport.member_url("http", echo_member.port)}
@@ -62,7 +63,7 @@ def open_on_two_children(server, member):
 
 def is_ended(connection):
     """A reset or an end of file, at once."""
-    return ends_within(connection, 1)
+    return ends_within(connection, AT_ONCE)
 
 
 # -- Several children and several threads ---------------------------------------------------------

@@ -11,13 +11,11 @@ from http_message import parse_head, switching, upgrade_request
 from ours import all_quiet
 from raw_peer import connect
 from tls_socket import RECORD
-from tunnels import check_arrives, end_of, ends_within, in_thread, open_pair
+from tunnels import AT_ONCE, check_arrives, end_of, ends_within, in_thread, open_pair
 from waiting import wait_until
 
 pytestmark = pytest.mark.transports("tls")
 each_side = pytest.mark.parametrize("side", ["client", "member"])
-
-AT_ONCE = 1.0
 
 
 @pytest.fixture(scope="module")

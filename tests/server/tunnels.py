@@ -19,6 +19,10 @@ from raw_peer import TIMEOUT, connect
 from waiting import SLOWNESS, wait_until
 from ws_peer import start_connecting
 
+# A deadline for what happens at once: below the 5 seconds after which an end on one side ends the
+# other, also where deadlines are stretched.
+AT_ONCE = 3.0 / SLOWNESS
+
 LINE = re.compile(
     r"\[wsbalance:(?P<level>\w+)\] .*WSB0301: tunnel ended: client=\S+:(?P<port>\d+) "
     r"member=(?P<member>\S+) reason=(?P<reason>\S+) close_code=(?P<close_code>\d+) "
@@ -104,9 +108,9 @@ def open_many(server, path, count):
     """WebSockets of a library, opened all at the same time. httpd may say that for a moment all of
     its workers were busy with the handshakes."""
     server.allow_log("AH00161", "AH00286", "AH00484")
-    url = server.transport.client_url(server.port, path)
-    futures = [start_connecting(url, server.transport) for _ in range(count)]
-    return [future.result(20 * SLOWNESS) for future in futures]
+    url, seconds = server.transport.client_url(server.port, path), 60 * SLOWNESS
+    futures = [start_connecting(url, server.transport, open_timeout=seconds) for _ in range(count)]
+    return [future.result(seconds + 5) for future in futures]
 
 
 @contextlib.contextmanager
@@ -123,7 +127,7 @@ def in_thread(function, *arguments):
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     yield thread
-    thread.join(30 * SLOWNESS)
+    thread.join(60 * SLOWNESS)
     assert not thread.is_alive(), f"{function} does not end"
     if raised:
         raise raised[0]
@@ -193,9 +197,10 @@ class Flood:
             connection.sock.setblocking(False)
             self._selector.register(connection.sock, selectors.EVENT_WRITE, connection)
 
-    def until_blocked(self, quiet=0.25):
-        """Sends until nobody has taken anything for `quiet` seconds."""
-        while ready := self._selector.select(quiet * SLOWNESS):
+    def until_blocked(self, quiet=1.0):
+        """Sends until nobody has taken anything for `quiet` seconds. Much less, and a server that
+        only waits for a processor would be taken for one that takes no more."""
+        while ready := self._selector.select(quiet):
             for key, _ in ready:
                 with contextlib.suppress(BlockingIOError):
                     part = stream(1 << 14, self.sent[key.data])
@@ -218,16 +223,6 @@ def send_until_blocked(connection):
 
 # -- Processes ------------------------------------------------------------------------------------
 
-def _sockets_of(pid):
-    """The inodes of the sockets of a process."""
-    found = set()
-    for target in processes.open_descriptors(pid).values():
-        match = re.fullmatch(r"socket:\[(\d+)\]", target)
-        if match:
-            found.add(match[1])
-    return found
-
-
 def _inodes_of_clients(server):
     """{port of a client: inode of httpd's socket to it}."""
     found = {}
@@ -245,7 +240,7 @@ def carriers(server, ports):
     found = {}
     for pid in server.children():
         with contextlib.suppress(FileNotFoundError):  # It ended meanwhile.
-            sockets = _sockets_of(pid)
+            sockets = processes.sockets(pid)
             held = {port for port in ports if inodes.get(port) in sockets}
             if held:
                 found[pid] = held
@@ -269,9 +264,9 @@ def wait_until_steady(question):
         answer = question()
         if answer != last[0]:
             last[:] = [answer, time.monotonic()]
-        return time.monotonic() > last[1] + 0.2
+        return time.monotonic() > last[1] + 1.0
 
-    wait_until(is_steady, 10, "a steady answer")
+    wait_until(is_steady, 20, "a steady answer")
     return last[0]
 
 
