@@ -16,14 +16,13 @@ from ports import free_ports
 from proxy_protocol import connect_through, version_1, version_2
 from raw_peer import TIMEOUT, RawConnection, connect
 from tls_socket import TlsSocket
-from tunnels import (Pair, check_arrives, check_carries, check_flood_arrives, ended, ends_within,
-                     in_thread, open_pair, send_until_blocked)
+from tunnels import (AT_ONCE, Pair, check_arrives, check_carries, check_flood_arrives, end_of,
+                     ends_within, in_thread, open_pair, send_until_blocked)
 from waiting import SLOWNESS, stays, wait_until
 
 pytestmark = pytest.mark.transports("plain", "tls-client")
 only_event = pytest.mark.parametrize("mpm", ["event"], indirect=True)
 
-AT_ONCE = 1.0
 ADDRESS, PORT = "192.0.2.7", 4321  # A client's, as a proxy before httpd says.
 
 # What each of the known filters is switched on with.
@@ -116,6 +115,7 @@ def test_a_limit_of_the_request_is_none_of_the_tunnel(server, ports, member):
 def test_the_sizes_of_a_handshake(server, ports, member):
     """mod_logio's counts are those of the handshake; the tunnel's own are in its line."""
     path = server.directory / "sizes.log"
+    all_quiet(server)  # All lines of earlier requests are there.
     before = len(path.read_text())
     client = connect(ports["logio"], server.transport)
     request = upgrade_request("/raw/")
@@ -139,9 +139,9 @@ def check_both_ways(pair, size):
         check_carries(pair.member, pair.client, frame(BINARY, os.urandom(size)))
 
 
-def check_pumped(server, count=1):
-    """With `count` tunnels open: they are counted, and each has a worker."""
-    wait_until(lambda: server.tunnels() == count, what=f"WSBalanceTunnels: {count}")
+def check_pumped(server, count=1, detached=0):
+    """With so many tunnels open: they are counted, and each of `count` has a worker."""
+    wait_until(lambda: server.tunnels() == count + detached, what="the tunnels to be counted")
     wait_until(lambda: server.busy_workers() == 1 + count, what=f"{count} workers to be busy")
 
 
@@ -181,10 +181,15 @@ def test_an_unknown_filter_goes_on(server, ports, member, name):
     check_pumped(server)
     pair.close()
     all_quiet(server)
-    line = wait_until(lambda: server.log.matching("test filter: client"), what="its line")[0]
-    counts = re.search(r"in=(\d+) out=(\d+)", line)
-    assert all(int(count) > 5 << 20 for count in counts.groups())
-    end = ended(server)[0]
+
+    def filtered_all():
+        """Its line; connections of earlier tests may have theirs only now."""
+        lines = server.log.matching("test filter: client")
+        counts = (re.search(r"in=(\d+) out=(\d+)", line).groups() for line in lines)
+        return any(int(received) > 5 << 20 and int(sent) > 5 << 20 for received, sent in counts)
+
+    wait_until(filtered_all, what="its line")
+    end = end_of(server, pair.port)
     assert end.to_member.messages == end.to_client.messages == 3
     assert end.to_member.bytes > len(early) + (5 << 20)
 
@@ -211,7 +216,7 @@ def test_an_end_of_file_is_passed_on(server, ports, member, name, side):
     wait_until(lambda: server.tunnels() == 0, AT_ONCE, "the tunnel to end")
     pair.close()
     all_quiet(server)
-    assert ended(server)[0].reason == f"{side}-eof"
+    assert end_of(server, pair.port).reason == f"{side}-eof"
 
 
 @only_event
@@ -283,10 +288,9 @@ ProxyPass /raw/ ws://127.0.0.1:{member.port}/
     assert got.status == 503 and int(got.head.get("Retry-After")) > 0
     assert not member.is_called()
     detached = open_pair(server, member)
-    wait_until(lambda: server.tunnels() == 3, what="a third tunnel")
-    wait_until(lambda: server.busy_workers() == 3, what="two workers to be busy, and ours")
+    check_pumped(server, 2, detached=1)
     pairs.pop().close()
-    wait_until(lambda: server.tunnels() == 2, what="one to end")
+    check_pumped(server, 1, detached=1)  # The place is free when its worker is.
     pairs.append(filtered_pair(server, {"holding": filtered}, member, "holding"))
     check_both_ways(pairs[-1], 1 << 16)
     for pair in [detached, *pairs]:
