@@ -9,6 +9,7 @@ from http_message import get_request, parse_head, read_response, upgrade_request
 from ours import all_quiet, check_echo, check_ours
 from ports import free_port
 from raw_peer import connect
+from waiting import wait_until
 from ws_peer import EchoMember, connected
 
 S0_08 = """
@@ -221,8 +222,9 @@ def test_s1_location_behind_the_flat_line(load, text):
     assert page.status == 200 and page.body == b"on-3000 /page"
     page = get(server, "/ws")
     assert page.status == 200 and page.body == b"on-3000 /ws"
-    log = (server.directory / "websocket_access.log").read_text()
-    assert '"GET /ws/a?b HTTP/1.1" 101' in log and '"GET /page HTTP/1.1" 200' in log
+    log = server.directory / "websocket_access.log"
+    for line in ('"GET /ws/a?b HTTP/1.1" 101', '"GET /page HTTP/1.1" 200'):
+        wait_until(lambda line=line: line in log.read_text(), what=line)
 
 
 @pytest.mark.parametrize("text", [S1_17, S1_27], ids=["S1-17", "S1-27"])

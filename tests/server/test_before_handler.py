@@ -147,6 +147,8 @@ def test_who_is_denied_never_reaches_the_member(server, echo_member, path):
     """S0-09, S2-05, S2-34: authorization and rewrite rules come before the upgrade; the denial is
     a plain 403."""
     server.allow_log("AH01630", "AH01797")
+    all_quiet(server)
+    wait_until(lambda: not echo_member.open_sockets, what="the ends of earlier tests' tunnels")
     with connect(server.port, server.transport) as client:
         client.send(upgrade_request(path))
         answer = read_response(client)

@@ -319,6 +319,7 @@ def plain_get(server, member, kept=None, path="/http/page"):
         assert parse_head(connection.read_head()).start_line == f"GET {path} HTTP/1.1"
         connection.send(answer(200, b"page"))
         assert read_response(client).body == b"page"
+    all_quiet(server)  # It is in the pool when the worker is free.
     return connection
 
 
