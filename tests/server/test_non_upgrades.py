@@ -14,6 +14,9 @@ from ws_peer import connected
 # Fields that differ from one answer to the next, whoever serves it.
 VOLATILE = {"date"}
 
+# httpd says a length where the end of a chunked answer has come together with its beginning.
+FRAMING = {"content-length", "transfer-encoding"}
+
 BODY = bytes(range(256)) * 300
 
 ORDINARY = {
@@ -98,10 +101,10 @@ def exchange(server, port, request):
     return answer, seen, lives
 
 
-def comparable(answer: Response, port):
+def comparable(answer: Response, port, ignored):
     """An answer without what differs by time or by the port that was asked."""
     fields = [(name, value.replace(str(port), "PORT")) for name, value in answer.head.fields
-              if name.lower() not in VOLATILE]
+              if name.lower() not in ignored]
     return answer.head.start_line, sorted(fields), len(answer.body)
 
 
@@ -112,7 +115,8 @@ def test_other_requests_are_untouched(server, name):
     on, off = server.listen[:2]
     answer, seen, lives = exchange(server, on, ORDINARY[name])
     answer_off, seen_off, lives_off = exchange(server, off, ORDINARY[name])
-    assert comparable(answer, on) == comparable(answer_off, off)
+    ignored = VOLATILE | FRAMING if name == "chunked answer" else VOLATILE
+    assert comparable(answer, on, ignored) == comparable(answer_off, off, ignored)
     assert seen == seen_off
     assert lives == lives_off
     if seen:

@@ -16,6 +16,7 @@ from http_message import (answer, build, get_request, parse_head, read_response,
                           upgrade_request)
 from ports import free_ports
 from raw_peer import connect
+from tunnels import in_thread
 
 pytestmark = pytest.mark.parametrize("mpm", ["event"], indirect=True)
 
@@ -85,10 +86,14 @@ def exchange(server, port, member, data, path, request=None, then=None):
         client.send(request or upgrade_request(path))
         connection = member.accept(client=client)
         connection.read_head()
-        connection.send(data)
-        if then:
-            getattr(connection, then)()
-        got = read_response(client)
+
+        def answer_it():
+            connection.send(data)
+            if then:
+                getattr(connection, then)()
+
+        with in_thread(answer_it):  # Kernels need not keep all of it.
+            got = read_response(client)
         lives = client.answers(get_request("/alive.txt"))
         connection.close()
         return got, lives
