@@ -10,7 +10,7 @@ from http_message import (KEY, answer, build, get_request, parse_head, read_resp
                           upgrade_request)
 from ours import all_quiet, check_ours
 from raw_peer import connect
-from waiting import stays
+from waiting import stays, wait_until
 
 pytestmark = pytest.mark.parametrize("mpm", ["event"], indirect=True)
 
@@ -290,7 +290,8 @@ def test_no_line_ends_by_the_url(server, member, path):
     server.allow_log(r"AH\d+")  # Stock's own words, which differ by path.
     with connect(server.port, server.transport) as client:
         client.send(upgrade_request(path))
-        if client.has_data(0.1) or not member.is_called(0.2):
+        wait_until(lambda: client.has_data() or member.is_called(), what="an answer or a handshake")
+        if not member.is_called():
             assert read_response(client).status in (400, 403, 404)
             assert not member.is_called()
             return

@@ -19,7 +19,7 @@ from log_check import ErrorLog
 from ports import refusing_port
 from transport import TRANSPORTS
 from tunnels import check_arrives, in_thread, narrow, send_until_blocked, stream
-from waiting import wait_until
+from waiting import SLOWNESS, wait_until
 
 event_only = pytest.mark.parametrize("mpm", ["event"], indirect=True)
 
@@ -86,7 +86,7 @@ def test_start_stop_and_nothing_is_left(start_once):
     children = server.children()
     assert children and server.open_descriptors() > 0 and server.resident_kb() > 0
     server.stop()
-    assert server.stop_seconds < 5
+    assert server.stop_seconds < 5 * SLOWNESS
     assert not any(processes.is_alive(pid) for pid in children)
 
 
@@ -146,7 +146,7 @@ def test_raw_peers_speak_websocket(transport, echo_member, member):
     connection = member.accept()
     head = parse_head(connection.read_head())
     connection.send(switching(head.get("Sec-WebSocket-Key")))
-    client = future.result(5)
+    client = future.result(ws_peer.TIMEOUT)
     client.send("hello")
     assert read_frame(connection) == (TEXT, b"hello", True)
     connection.close()

@@ -10,7 +10,7 @@ from frames import TEXT, client_frame
 from http_message import get_request, read_response, upgrade_request
 from ours import all_quiet, check_echo
 from ports import refusing_port
-from raw_peer import connect
+from raw_peer import TIMEOUT, connect
 from waiting import SLOWNESS
 
 pytestmark = pytest.mark.parametrize("mpm", ["event"], indirect=True)
@@ -77,8 +77,9 @@ ProxyPass /nobody/ balancer://nobody/
 """)
 
 
-def status_of(server, path, behind=b""):
+def status_of(server, path, behind=b"", seconds=TIMEOUT):
     with connect(server.port, server.transport) as client:
+        client.sock.settimeout(seconds)
         client.send(upgrade_request(path) + behind)
         got = read_response(client)
         if behind:
@@ -102,7 +103,8 @@ def test_a_name_that_nobody_knows(server):
     """S2-31: a member whose name does not resolve cannot be reached: 503."""
     server.allow_log(r"AH\d+")
     server.expect_log("no-such-host.invalid", level="error")
-    assert status_of(server, "/unknown/x") == 503
+    # Where no name server answers, resolvers take their time.
+    assert status_of(server, "/unknown/x", seconds=60) == 503
 
 
 @pytest.mark.parametrize("behind", [get_request("/smuggled"), client_frame(TEXT, b"hello")],
@@ -117,7 +119,7 @@ def test_a_connect_that_hangs(server):
     server.allow_log(CONNECT_FAILED, "AH01114", "AH00959", r"WSB\d+")
     began = time.monotonic()
     assert status_of(server, "/full/x") in (503, 504)
-    assert time.monotonic() - began < 1 + 1.2 * SLOWNESS
+    assert time.monotonic() - began < 1 + 3 * SLOWNESS
     all_quiet(server)
 
 
