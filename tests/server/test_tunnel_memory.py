@@ -10,7 +10,7 @@ import pytest
 
 import processes
 from frames import BINARY, TEXT, client_frame, frame, read_frame
-from http_message import get_request, read_response, switching, upgrade_request
+from http_message import get_request, parse_head, read_response, switching, upgrade_request
 from ours import all_quiet, check_ours
 from raw_peer import RawMember, connect
 from tunnels import (Flood, anonymous_kb, check_arrives, check_flood_arrives, in_thread, narrow,
@@ -170,10 +170,22 @@ def test_slow_readers_stay_under_the_total(tight_server, transport, member):
 # -- Idle tunnels ---------------------------------------------------------------------------------
 
 @pytest.fixture
-def warm_server(start_once, conf):
-    """A server that has seen as many handshakes as a test will make, so that what httpd keeps of
-    a connection for the next one is there already."""
-    server = start_once("WSBalanceMaxHandshakes 0\n" + conf)
+def warm_server(start_once, conf, member):
+    """A server all workers of which, but one, have been in a handshake at the same time, so that
+    what httpd keeps of a connection for the next one is there already."""
+    server = start_once(f"WSBalanceMaxHandshakes 0\nWSBalanceHandshakeTimeout 60\n{conf}")
+    server.allow_log("AH00161", "AH00286", "AH00484")
+    waiting = []
+    for _ in range(server.workers - 1):
+        client = connect(server.port, server.transport)
+        client.send(upgrade_request("/raw/"))
+        waiting.append((client, member.accept(client=client)))
+    for client, connection in waiting:
+        connection.read_head()
+        connection.send(switching())
+        assert parse_head(client.read_head()).status == 101
+        client.close()
+        connection.close()
     for client in open_many(server, "/echo/", 50):
         client.close()
     all_quiet(server)
