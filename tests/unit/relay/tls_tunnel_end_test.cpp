@@ -1,5 +1,7 @@
 // How tunnels with TLS end.
 
+#include <unistd.h>
+
 #include <string>
 
 #include "unit/relay/tls_tunnel_bench.h"
@@ -122,6 +124,7 @@ TEST_CASE("data that is followed by a reset arrives over TLS", "[relay][tls]") {
   const std::string data = pattern(30'000);
   ends.member.say(data);
   REQUIRE(ends.member.outbox().empty());
+  REQUIRE(wait_until([&] { return unacknowledged_bytes(ends.member.fd()) == 0; }));
   ends.member.reset();
   REQUIRE(run_until_ended(bench, ends.client));
   CHECK(ends.client.saw_end());
@@ -208,7 +211,9 @@ TEST_CASE("a side that takes nothing cannot keep a tunnel with TLS that ends", "
 
 TEST_CASE("what TLS kept for a side that broke is not waited for", "[relay][tls]") {
   Bench bench;
-  TlsEnds ends = start_tls(bench, {.member = false}, {.client = make_tcp_pair(kNarrow)});
+  TunnelPlan plan{.client = make_tcp_pair(kNarrow)};
+  const UniqueFd near(::dup(plan.client.near.get()));
+  TlsEnds ends = start_tls(bench, {.member = false}, std::move(plan));
   // The client takes nothing: a part of a record is kept for its socket.
   ends.member.encrypt(pattern(2'000'000));
   CHECK(bench.run_until([&] { return ends.member.send() == 0 && bench.run_until_quiet(); }));
@@ -217,6 +222,7 @@ TEST_CASE("what TLS kept for a side that broke is not waited for", "[relay][tls]
   ends.client.encrypt(data);
   CHECK(bench.run_until([&] { return ends.client.send() == 0 && bench.run_until_quiet(); }));
   ends.client.reset();
+  REQUIRE(wait_until([&] { return has_far_end_ended(near.get()); }));
   CHECK(bench.run_until_quiet());
   CHECK_FALSE(bench.has_ended());
   ends.member.close();
