@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <system_error>
+#include <utility>
 
 #include "httpd/queries.h"
 
@@ -15,9 +17,36 @@ namespace {
 // Closing descriptors takes no longer; the parent gives a child 3 seconds before it signals again.
 constexpr std::chrono::milliseconds kStopLimit{1000};
 
+// For the log lines that wait then.
+constexpr std::chrono::milliseconds kLogStopLimit{1000};
+
+void count_end(EndCounts& counts, const relay::TunnelSummary& summary) noexcept {
+  const auto add = [](std::atomic<std::uint64_t>& count, std::uint64_t value) {
+    if (value != 0) count.fetch_add(value, std::memory_order_relaxed);
+  };
+  add(counts.ended[static_cast<std::size_t>(summary.reason)], 1);
+  add(counts.throttled, summary.to_member.throttled + summary.to_client.throttled);
+  add(counts.violations, summary.to_member.violations + summary.to_client.violations);
+}
+
 relay::UniqueFd opened(int fd, const char* what) {
   if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
   return relay::UniqueFd(fd);
+}
+
+std::uint64_t random_number() {
+  std::uint64_t number = 0;
+  if (::getentropy(&number, sizeof(number)) != 0) {
+    throw std::system_error(errno, std::generic_category(), "getentropy");
+  }
+  return number;
+}
+
+// Different for different numbers, and neighbours do not look like it (the last step of splitmix64).
+std::uint64_t mixed(std::uint64_t number) {
+  number = (number ^ (number >> 30)) * 0xbf58476d1ce4e5b9u;
+  number = (number ^ (number >> 27)) * 0x94d049bb133111ebu;
+  return number ^ (number >> 31);
 }
 
 }  // namespace
@@ -29,6 +58,8 @@ Child::Child(server_rec* server, ModuleState& state)
       generation_(ask_mpm(AP_MPMQ_GENERATION)),
       inert_(opened(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket")),
       stopping_fd_(opened(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
+      first_tunnel_id_(random_number()),
+      log_writer_(server),
       relay_(state.relay, *this, (row_ ? row_ : &own_row_)->open_tunnels) {
   if (row_ != nullptr) return;
   row_ = &own_row_;
@@ -40,6 +71,7 @@ Child::Child(server_rec* server, ModuleState& state)
 
 Child* Child::start(apr_pool_t* pool, server_rec* server, ModuleState& state) {
   auto child = std::unique_ptr<Child>(new Child(server, state));
+  child->log_writer_.start();
   child->relay_.start();
   apr_pool_cleanup_register(pool, child.get(), &Child::stop, apr_pool_cleanup_null);
   return child.release();
@@ -48,6 +80,7 @@ Child* Child::start(apr_pool_t* pool, server_rec* server, ModuleState& state) {
 apr_status_t Child::stop(void* data) {
   auto& child = *static_cast<Child*>(data);
   child.relay_.stop(kStopLimit);
+  child.log_writer_.stop(kLogStopLimit);
   child.state_.child = nullptr;
   child.state_.rows->release(getpid());
   return APR_SUCCESS;
@@ -70,24 +103,22 @@ bool Child::should_warn_of_waiting() {
          warned_of_waiting_.compare_exchange_strong(last, now, std::memory_order_relaxed);
 }
 
+std::uint64_t Child::next_tunnel_id() {
+  return mixed(first_tunnel_id_ + tunnel_ids_.fetch_add(1, std::memory_order_relaxed));
+}
+
 relay::UniqueFd Child::make_inert() const {
   return relay::UniqueFd(::fcntl(inert_.get(), F_DUPFD_CLOEXEC, 3));
 }
 
+// Of the relay's: nothing here may wait or be slow.
 void Child::tunnel_ended(const relay::TunnelSummary& summary,
-                         relay::TunnelContext* context) noexcept {
-  const auto& info = static_cast<const TunnelInfo&>(*context);
-  ap_log_error(APLOG_MARK, APLOG_INFO, 0, info.server,
-               "WSB0301: tunnel ended: client=%s member=%s reason=%s close_code=%u "
-               "duration_ms=%" APR_INT64_T_FMT
-               " "
-               "to_member: bytes=%" APR_UINT64_T_FMT " messages=%" APR_UINT64_T_FMT
-               " to_client: bytes=%" APR_UINT64_T_FMT " messages=%" APR_UINT64_T_FMT "%s",
-               info.client.c_str(), info.member.c_str(), relay::name_of(summary.reason),
-               summary.close_code, apr_int64_t{summary.duration.count()},
-               apr_uint64_t{summary.to_member.bytes}, apr_uint64_t{summary.to_member.messages},
-               apr_uint64_t{summary.to_client.bytes}, apr_uint64_t{summary.to_client.messages},
-               summary.is_truncated ? " tls=truncated" : "");
+                         std::unique_ptr<relay::TunnelContext> context) noexcept {
+  count_end(state_.rows->ends(), summary);
+  std::unique_ptr<TunnelInfo> info(static_cast<TunnelInfo*>(context.release()));
+  info->summary = summary;
+  info->ended_us = apr_time_now();
+  log_writer_.push(std::move(info));
 }
 
 }  // namespace wsbalance::httpd

@@ -1,4 +1,5 @@
-// child.h - what one child process has of us: its relay, its row, its inert descriptor.
+// child.h - what one child process has of us: its relay, its log writer, its row, its inert
+// descriptor.
 //
 // Layer:    httpd.
 // Owns:     the relay and with it every tunnel of this process.
@@ -7,27 +8,22 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
-#include <string>
 
 #include "httpd/httpd_api.h"
+#include "httpd/log_writer.h"
 #include "httpd/module_state.h"
 #include "httpd/shared_rows.h"
 #include "relay/relay.h"
+#include "relay/settings_pool.h"
 #include "relay/unique_fd.h"
 
 namespace wsbalance::httpd {
 
-// What the log says about a tunnel. No pool: it outlives request and connection.
-struct TunnelInfo final : relay::TunnelContext {
-  server_rec* server = nullptr;  // The virtual host; lives as long as the process.
-  std::string client;            // Address and port.
-  std::string member;            // The worker's name.
-};
-
 class Child final : public relay::TunnelObserver {
  public:
-  // Makes the child's object and starts its relay threads; they are stopped by a cleanup of `pool`.
+  // Makes the child's object and starts its threads; they are stopped by a cleanup of `pool`.
   // The object itself is left to the end of the process: prefork may run that cleanup in a signal
   // handler, where nothing may be freed.
   static Child* start(apr_pool_t* pool, server_rec* server, ModuleState& state);
@@ -38,8 +34,13 @@ class Child final : public relay::TunnelObserver {
   // Is this the first handshake in a second that finds no slot? The others need no warning.
   bool should_warn_of_waiting();
 
+  // Of no other tunnel, in any child, before or after a restart.
+  std::uint64_t next_tunnel_id();
+
   // A new descriptor that is open, connected to nothing, and fails every read and write at once.
   relay::UniqueFd make_inert() const;
+
+  relay::SettingsPool& settings() { return settings_; }
 
   // Pumped tunnels of this process (WSBalanceMaxPumped).
   std::atomic<unsigned>& pumped() { return pumped_; }
@@ -55,7 +56,7 @@ class Child final : public relay::TunnelObserver {
   void begin_stop();
 
   void tunnel_ended(const relay::TunnelSummary& summary,
-                    relay::TunnelContext* context) noexcept override;
+                    std::unique_ptr<relay::TunnelContext> context) noexcept override;
 
  private:
   Child(server_rec* server, ModuleState& state);
@@ -71,6 +72,10 @@ class Child final : public relay::TunnelObserver {
   int generation_;
   relay::UniqueFd inert_;
   relay::UniqueFd stopping_fd_;
+  const std::uint64_t first_tunnel_id_;
+  std::atomic<std::uint64_t> tunnel_ids_{0};
+  relay::SettingsPool settings_;
+  LogWriter log_writer_;  // Before the relay, whose threads push to it.
   relay::Relay relay_;
 };
 

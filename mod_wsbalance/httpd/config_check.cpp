@@ -7,6 +7,7 @@
 
 #include "httpd/guard.h"
 #include "httpd/httpd_api.h"
+#include "httpd/tunnel_check.h"
 #include "protocol/field.h"
 
 namespace wsbalance::httpd {
@@ -117,6 +118,7 @@ class MemberCheck {
 int on_check_config(apr_pool_t*, apr_pool_t*, apr_pool_t* temporary, server_rec* server) {
   return guarded(server, "check_config", OK, [&] {
     MemberCheck(temporary, server).look_at_all();
+    check_tunnel_directives(server);
     return OK;
   });
 }

@@ -6,7 +6,8 @@
 
 namespace wsbalance::httpd {
 
-// check_config: warns of members with TLS for which no SSLProxyEngine is on.
+// check_config: warns of members with TLS for which no SSLProxyEngine is on, and of directives for
+// tunnels that exclude each other.
 void register_config_check_hooks();
 
 }  // namespace wsbalance::httpd

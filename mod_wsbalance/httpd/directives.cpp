@@ -1,45 +1,15 @@
 #include "httpd/directives.h"
 
-#include <cstdlib>
-#include <limits>
+#include <chrono>
+#include <cstdint>
 
 #include "httpd/config.h"
+#include "httpd/directive_values.h"
+#include "httpd/tunnel_directives.h"
+#include "httpd/tunnel_log.h"
 
 namespace wsbalance::httpd {
 namespace {
-
-constexpr apr_interval_time_t kHandshakeTimeoutMax = apr_time_from_sec(3600);
-
-// Reads a whole number within bounds.
-bool parse_number(const char* text, std::uint64_t low, std::uint64_t high, std::uint64_t& value) {
-  if (!apr_isdigit(*text)) return false;
-  char* end = nullptr;
-  errno = 0;
-  value = std::strtoull(text, &end, 10);
-  return errno == 0 && *end == '\0' && value >= low && value <= high;
-}
-
-// Reads a size in bytes, with k, m or g behind it for powers of 1024.
-bool parse_size(const char* text, std::uint64_t low, std::uint64_t high, std::uint64_t& value) {
-  if (!apr_isdigit(*text)) return false;
-  char* end = nullptr;
-  errno = 0;
-  value = std::strtoull(text, &end, 10);
-  if (errno != 0) return false;
-  int shift = 0;
-  if (*end != '\0') {
-    const int unit = apr_tolower(*end++);
-    shift = unit == 'k' ? 10 : unit == 'm' ? 20 : unit == 'g' ? 30 : -1;
-    if (shift < 0 || *end != '\0') return false;
-  }
-  if (value > (std::numeric_limits<std::uint64_t>::max() >> shift)) return false;
-  value <<= shift;
-  return value >= low && value <= high;
-}
-
-const char* complain(cmd_parms* cmd, const char* wants, const char* got) {
-  return apr_psprintf(cmd->pool, "%s must be %s, not '%s'", cmd->cmd->name, wants, got);
-}
 
 const char* set_enabled(cmd_parms*, void* config, int on) {
   static_cast<DirConfig*>(config)->enabled = on != 0;
@@ -74,12 +44,11 @@ const char* set_buffer_total(cmd_parms* cmd, void*, const char* text) {
 }
 
 const char* set_handshake_timeout(cmd_parms* cmd, void* config, const char* text) {
-  apr_interval_time_t value = 0;
-  if (ap_timeout_parameter_parse(text, &value, "s") != APR_SUCCESS || value <= 0 ||
-      value > kHandshakeTimeoutMax) {
+  std::chrono::milliseconds value{};
+  if (!parse_time(text, std::chrono::milliseconds(1), std::chrono::hours(1), value)) {
     return complain(cmd, "a time from 1ms to 1h (e.g. 10 for 10 seconds, 500ms, 1min)", text);
   }
-  static_cast<DirConfig*>(config)->handshake_timeout = value;
+  static_cast<DirConfig*>(config)->handshake_timeout = apr_time_from_msec(value.count());
   return nullptr;
 }
 
@@ -128,4 +97,39 @@ extern "C" const command_rec wsbalance_commands[] = {
                   "How many tunnels of a child may hold a thread, because they come over HTTP/2 or "
                   "through a filter that cannot be left behind (default: H2MaxWorkers less 2, "
                   "without HTTP/2 half of ThreadsPerChild)"),
+    AP_INIT_TAKE1("WSBalanceIdleTimeout", w::set_idle_timeout, nullptr, RSRC_CONF | ACCESS_CONF,
+                  "Ends a tunnel in which no byte came from either side for so long (default off)"),
+    AP_INIT_TAKE1("ProxyWebsocketIdleTimeout", w::set_idle_timeout, nullptr,
+                  RSRC_CONF | ACCESS_CONF, "A time or off: another name of WSBalanceIdleTimeout"),
+    AP_INIT_TAKE1("WSBalanceDataTimeout", w::set_data_timeout, nullptr, RSRC_CONF | ACCESS_CONF,
+                  "Ends a tunnel in which no data came for so long, whatever pings and pongs did "
+                  "(default off)"),
+    AP_INIT_TAKE123("WSBalancePing", w::set_ping, nullptr, RSRC_CONF | ACCESS_CONF,
+                    "Off (default), or after how long a silence a side is sent a ping, how long it "
+                    "may take to answer (default 10s), and client, member or both (default)"),
+    AP_INIT_TAKE12("WSBalanceLifetime", w::set_lifetime, nullptr, RSRC_CONF | ACCESS_CONF,
+                   "How long a tunnel may live, and how many percent at most are taken off it at "
+                   "random (default off)"),
+    AP_INIT_TAKE1("WSBalanceCloseTimeout", w::set_close_timeout, nullptr, RSRC_CONF | ACCESS_CONF,
+                  "How long the end of a tunnel may take (default 5s)"),
+    AP_INIT_TAKE123(
+        "WSBalanceKeepAlive", w::set_keep_alive, nullptr, RSRC_CONF | ACCESS_CONF,
+        "On (default), Off, or TCP's keep-alive by time of silence, interval and number "
+        "of probes (default 60 10 6)"),
+    AP_INIT_TAKE12("WSBalanceFrames", w::set_frames, nullptr, RSRC_CONF | ACCESS_CONF,
+                   "What is done about frames that break a rule: strict, lenient or off, then "
+                   "client or member (default: strict client, lenient member)"),
+    AP_INIT_TAKE1("WSBalanceMaxFrame", w::set_max_frame, nullptr, RSRC_CONF | ACCESS_CONF,
+                  "The most payload in a frame of the client; 0 is no limit (default)"),
+    AP_INIT_TAKE1("WSBalanceMaxMessage", w::set_max_message, nullptr, RSRC_CONF | ACCESS_CONF,
+                  "The most payload in a message of the client; 0 is no limit (default)"),
+    AP_INIT_TAKE123("WSBalanceMessageRate", w::set_message_rate, nullptr, RSRC_CONF | ACCESS_CONF,
+                    "How many messages a client may send in a second, burst= at once, and "
+                    "action=throttle (default) or action=close; 0 is no limit (default)"),
+    AP_INIT_TAKE123("WSBalanceByteRate", w::set_byte_rate, nullptr, RSRC_CONF | ACCESS_CONF,
+                    "How many bytes a client may send in a second, burst= at once, and "
+                    "action=throttle (default) or action=close; 0 is no limit (default)"),
+    AP_INIT_TAKE12("WSBalanceLog", w::set_tunnel_log, nullptr, RSRC_CONF,
+                   "A file or \"|program\" that gets a line for each tunnel that has ended, and a "
+                   "format (default: one JSON object); or off"),
     {}};

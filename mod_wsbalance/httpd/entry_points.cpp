@@ -3,9 +3,11 @@
 // In the order in which httpd calls them:
 //
 //   pre_config            startup          mod_proxy is there, and loaded before us?
-//   check_config          config_check     members with TLS that nothing switches on
+//   check_config          config_check     members with TLS that nothing switches on, directives
+//                                          that exclude each other
+//   open_logs             tunnel_log       files and programs of WSBalanceLog
 //   post_config           startup          shared rows, limits
-//   child_init            startup, child   the relay of this process starts
+//   child_init            startup, child   relay and log writer of this process start
 //   pre_handshake         tls_take_over    (mod_ssl) which SSL belongs to a connection
 //   post_read_request     forwarded_fields which X-Forwarded-* are the client's own
 //   child_stopping        startup, child   pumped tunnels let go of their threads
@@ -27,6 +29,7 @@
 #include "httpd/startup.h"
 #include "httpd/status.h"
 #include "httpd/tls_take_over.h"
+#include "httpd/tunnel_log.h"
 #include "httpd/upgrade_handler.h"
 
 namespace w = wsbalance::httpd;
@@ -46,9 +49,9 @@ void* wsbalance_create_server_config(apr_pool_t* pool, server_rec*) {
   return w::pool_new<w::ServerConfig>(pool);
 }
 
-// All of it stands in the main server only.
-void* wsbalance_merge_server_config(apr_pool_t* pool, void* base, void*) {
-  return w::pool_new<w::ServerConfig>(pool, *static_cast<w::ServerConfig*>(base));
+void* wsbalance_merge_server_config(apr_pool_t* pool, void* base, void* add) {
+  return w::pool_new<w::ServerConfig>(
+      pool, w::merge(*static_cast<w::ServerConfig*>(base), *static_cast<w::ServerConfig*>(add)));
 }
 
 void wsbalance_register_hooks(apr_pool_t*) {
@@ -56,6 +59,7 @@ void wsbalance_register_hooks(apr_pool_t*) {
   if (!w::is_proxy_loaded()) return;  // Start-up ends with a line that says so.
   w::register_route_hooks();
   w::register_config_check_hooks();
+  w::register_tunnel_log_hooks();
   w::register_forwarded_fields_hooks();
   w::register_upgrade_hooks();
   w::register_tls_hooks();

@@ -2,10 +2,8 @@
 
 #include <sys/socket.h>
 
-#include <string>
 #include <utility>
 
-#include "httpd/config.h"
 #include "httpd/connection_state.h"
 #include "httpd/detach.h"
 #include "httpd/guard.h"
@@ -101,18 +99,10 @@ void pump(request_rec* r, Child& child, proxy_conn_rec* member, PreparedTunnel& 
 
 }  // namespace
 
-PreparedTunnel prepare_tunnel(request_rec* r, const Child& child, const proxy_worker* worker,
-                              PumpedSides pumped) {
-  auto info = std::make_unique<TunnelInfo>();
-  info->server = r->server;
-  info->client =
-      std::string(r->useragent_ip) + ':' + std::to_string(r->connection->client_addr->port);
-  info->member = worker->s->name_ex;
-
-  relay::TunnelSettings settings;
-  settings.buffer_bytes_max = dir_config(r).buffer_bytes_max.value_or(kBufferDefault);
+PreparedTunnel prepare_tunnel(Child& child, const relay::TunnelSettings& settings,
+                              std::unique_ptr<TunnelInfo> info, PumpedSides pumped) {
   return {prepare_side(child, pumped.client), prepare_side(child, pumped.member),
-          std::make_unique<relay::Tunnel>(settings, std::move(info))};
+          std::make_unique<relay::Tunnel>(child.settings().share(settings), std::move(info))};
 }
 
 void hand_over(request_rec* r, Child& child, proxy_conn_rec* member, PreparedTunnel prepared) {

@@ -16,6 +16,7 @@
 #include "httpd/child.h"
 #include "httpd/httpd_api.h"
 #include "httpd/pump.h"
+#include "httpd/tunnel_info.h"
 #include "relay/tunnel.h"
 #include "relay/unique_fd.h"
 
@@ -49,8 +50,8 @@ struct PumpedSides {
 };
 
 // False in a boolean context: no descriptor is left. May throw std::bad_alloc.
-PreparedTunnel prepare_tunnel(request_rec* r, const Child& child, const proxy_worker* worker,
-                              PumpedSides pumped);
+PreparedTunnel prepare_tunnel(Child& child, const relay::TunnelSettings& settings,
+                              std::unique_ptr<TunnelInfo> info, PumpedSides pumped);
 
 // After the 101 was sent: the connections become a tunnel of the child's relay. Returns at once if
 // both leave httpd, else when the tunnel has ended. Says nothing to either side if one of them is

@@ -8,8 +8,8 @@
 namespace wsbalance::httpd {
 
 SharedRows* SharedRows::create(apr_pool_t* pool, std::size_t rows, apr_status_t* rv) {
-  static_assert(sizeof(HandshakeProgress) == sizeof(ChildRow));
-  const std::size_t needed = (rows + 1) * sizeof(ChildRow);
+  static_assert(alignof(Common) == alignof(ChildRow));
+  const std::size_t needed = sizeof(Common) + rows * sizeof(ChildRow);
   // Room to align: APR's own header stands in front of what it gives.
   std::size_t space = needed + alignof(ChildRow);
   apr_shm_t* segment = nullptr;
@@ -18,10 +18,10 @@ SharedRows* SharedRows::create(apr_pool_t* pool, std::size_t rows, apr_status_t*
 
   void* base = apr_shm_baseaddr_get(segment);
   auto* bytes = static_cast<std::byte*>(std::align(alignof(ChildRow), needed, base, space));
-  auto* progress = new (bytes) HandshakeProgress;
-  auto* first = reinterpret_cast<ChildRow*>(bytes + sizeof(HandshakeProgress));
+  auto* common = new (bytes) Common;
+  auto* first = reinterpret_cast<ChildRow*>(bytes + sizeof(Common));
   for (std::size_t i = 0; i < rows; ++i) new (first + i) ChildRow;
-  return new (apr_palloc(pool, sizeof(SharedRows))) SharedRows(progress, {first, rows});
+  return new (apr_palloc(pool, sizeof(SharedRows))) SharedRows(common, {first, rows});
 }
 
 ChildRow* SharedRows::claim(pid_t pid) {

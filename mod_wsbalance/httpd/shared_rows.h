@@ -12,12 +12,14 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 #include "httpd/httpd_api.h"
+#include "relay/end_reason.h"
 
 namespace wsbalance::httpd {
 
@@ -34,6 +36,14 @@ struct alignas(64) HandshakeProgress {
   std::atomic<std::uint32_t> freed{0};
   std::atomic<std::uint32_t> stalled_at{~0u};  // What `freed` was when nothing went on any more.
 };
+
+// How the tunnels of all children ended since the last restart. Counted once for each tunnel.
+struct alignas(64) EndCounts {
+  std::array<std::atomic<std::uint64_t>, relay::kEndReasons> ended{};
+  std::atomic<std::uint64_t> throttled{0};   // How often a limit made a side wait.
+  std::atomic<std::uint64_t> violations{0};  // Frames that broke a rule.
+};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "counts are shared by processes");
 
 struct Totals {
   std::uint32_t open_tunnels = 0;
@@ -54,13 +64,19 @@ class SharedRows {
   // The sums over all rows. Each figure is exact only while nobody counts.
   Totals totals() const;
 
-  HandshakeProgress& progress() const { return *progress_; }
+  HandshakeProgress& progress() const { return common_->progress; }
+  EndCounts& ends() const { return common_->ends; }
 
  private:
-  SharedRows(HandshakeProgress* progress, std::span<ChildRow> rows)
-      : progress_(progress), rows_(rows) {}
+  // What is not of one child.
+  struct Common {
+    HandshakeProgress progress;
+    EndCounts ends;
+  };
 
-  HandshakeProgress* progress_;
+  SharedRows(Common* common, std::span<ChildRow> rows) : common_(common), rows_(rows) {}
+
+  Common* common_;
   std::span<ChildRow> rows_;
 };
 

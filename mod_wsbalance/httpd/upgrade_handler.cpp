@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "httpd/answer_headers.h"
 #include "httpd/answer_reader.h"
@@ -17,6 +18,8 @@
 #include "httpd/refusal.h"
 #include "httpd/request_view.h"
 #include "httpd/switching_response.h"
+#include "httpd/tunnel_facts.h"
+#include "httpd/tunnel_options.h"
 #include "httpd/url_scheme.h"
 #include "protocol/accept_key.h"
 #include "protocol/upgrade_response.h"
@@ -83,12 +86,16 @@ int switch_protocols(request_rec* r, ModuleState& state, MemberConnection& membe
     }
     pumped = {.client = true, .member = true};
   }
-  PreparedTunnel prepared = prepare_tunnel(r, *state.child, route.worker, pumped);
+  auto info = describe_tunnel(r, *state.child, member.get(), head.fields(), pumped.client);
+  const std::uint64_t id = info->id();
+  PreparedTunnel prepared = prepare_tunnel(
+      *state.child, tunnel_settings_for(dir_config(r), head.fields()), std::move(info), pumped);
   if (!prepared) {
     ap_log_rerror(APLOG_MARK, APLOG_ERR, errno, r,
                   "WSB0221: no descriptor left for a tunnel: 503 (raise the limit of open files)");
     return refuse_busy(r);
   }
+  tell_tunnel_id(r, id);
   take_member_fields(r, head.fields());
   remove_hop_by_hop(r);  // Connection is set anew: it does not matter what else it says.
   if (!send_switching_response(r, accept)) return DONE;  // The client has gone.
@@ -119,6 +126,7 @@ int give_up(request_rec* r, const MemberRoute& route) {
 int serve_upgrade(request_rec* r, ModuleState& state, const MemberRoute& route,
                   const RequestView& request) {
   Child& child = *state.child;
+  tell_attempt(r, route.worker);
   PumpSlot pump_slot;
   if (const char* obstacle = obstacle_to_detach(r->connection)) {
     if (!acquire_pump_slot(r, state, obstacle, "client", pump_slot)) return refuse_busy(r);

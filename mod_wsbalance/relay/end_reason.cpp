@@ -18,6 +18,28 @@ const char* name_of(EndReason reason) {
       return "client-error";
     case EndReason::member_error:
       return "member-error";
+    case EndReason::idle:
+      return "idle";
+    case EndReason::data_idle:
+      return "data-idle";
+    case EndReason::ping_timeout_client:
+      return "ping-timeout-client";
+    case EndReason::ping_timeout_member:
+      return "ping-timeout-member";
+    case EndReason::lifetime:
+      return "lifetime";
+    case EndReason::protocol_client:
+      return "protocol-client";
+    case EndReason::protocol_member:
+      return "protocol-member";
+    case EndReason::limit_frame:
+      return "limit-frame";
+    case EndReason::limit_message:
+      return "limit-message";
+    case EndReason::limit_message_rate:
+      return "limit-message-rate";
+    case EndReason::limit_byte_rate:
+      return "limit-byte-rate";
     case EndReason::resources:
       return "resources";
     case EndReason::shutdown:

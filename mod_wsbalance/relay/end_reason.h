@@ -4,6 +4,7 @@
 // Threads:  stateless.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace wsbalance::relay {
@@ -16,9 +17,21 @@ enum class EndReason : std::uint8_t {
   member_eof,
   client_error,  // The client's connection was reset or broke.
   member_error,
-  resources,  // A system call or an allocation that the tunnel needs was refused.
-  shutdown,   // The process ends.
+  idle,                 // No byte for WSBalanceIdleTimeout.
+  data_idle,            // No data for WSBalanceDataTimeout.
+  ping_timeout_client,  // No byte after a ping (WSBalancePing).
+  ping_timeout_member,
+  lifetime,         // WSBalanceLifetime is over.
+  protocol_client,  // The client broke a rule of RFC 6455 (WSBalanceFrames strict).
+  protocol_member,
+  limit_frame,         // WSBalanceMaxFrame
+  limit_message,       // WSBalanceMaxMessage
+  limit_message_rate,  // WSBalanceMessageRate with action=close
+  limit_byte_rate,     // WSBalanceByteRate with action=close
+  resources,           // A system call or an allocation that the tunnel needs was refused.
+  shutdown,            // The process ends.
 };
+inline constexpr std::size_t kEndReasons = static_cast<std::size_t>(EndReason::shutdown) + 1;
 
 // "client-close" and so on, as the log and the manual write it.
 const char* name_of(EndReason reason);

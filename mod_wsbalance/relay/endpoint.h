@@ -13,6 +13,7 @@
 
 #include "relay/io_outcome.h"
 #include "relay/tls_stream.h"
+#include "relay/tunnel_settings.h"
 #include "relay/unique_fd.h"
 
 namespace wsbalance::relay {
@@ -30,8 +31,9 @@ class Endpoint {
   void close_descriptor() noexcept { fd_.reset(); }  // By system calls only.
   int fd() const noexcept { return fd_.get(); }
 
-  // Non-blocking, and small messages leave at once. False if it cannot be made so.
-  [[nodiscard]] bool prepare() noexcept;
+  // Non-blocking; with TCP, small messages leave at once, and the system looks whether the other
+  // side is still there. False if it cannot be made so.
+  [[nodiscard]] bool prepare(const KeepAliveSettings& keep_alive) noexcept;
 
   // One system call each without TLS, a few with it. The spans are not empty.
   IoOutcome read(std::span<std::byte> into) noexcept;
@@ -69,6 +71,8 @@ class Endpoint {
   std::uint32_t unsent_bytes() const noexcept;
 
  private:
+  void keep_alive(const KeepAliveSettings& settings) noexcept;
+
   UniqueFd fd_;
   std::unique_ptr<TlsStream> tls_;
   bool has_ended_writing_ = false;

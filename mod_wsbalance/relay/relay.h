@@ -24,18 +24,20 @@ class TimeSource;    // relay/time_source.h
 class Tunnel;  // relay/tunnel.h: ready but for its descriptors when it is made, so that a 101 is
                // never sent for a tunnel that then cannot be.
 
-// What the owner of a tunnel wants to have with it when it ends. Destroyed on the relay thread; by
-// whoever destroys the Relay, if stop() ended the tunnel.
+// What the owner of a tunnel wants to have with it when it ends. Handed to the TunnelObserver then;
+// if stop() ended the tunnel, destroyed by whoever destroys the Relay.
 struct TunnelContext {
   virtual ~TunnelContext() = default;
 };
 
-// Told about ends of tunnels, on a relay thread. Must not block and must not throw.
+// Told about ends of tunnels, on a relay thread. Must not block and must not throw: all tunnels of
+// that thread would wait.
 class TunnelObserver {
  public:
   virtual ~TunnelObserver() = default;
-  // `context` is the tunnel's own and may be null; it is destroyed right after the call.
-  virtual void tunnel_ended(const TunnelSummary& summary, TunnelContext* context) noexcept = 0;
+  // `context` is what the tunnel was made with and may be null; the observer's from now on.
+  virtual void tunnel_ended(const TunnelSummary& summary,
+                            std::unique_ptr<TunnelContext> context) noexcept = 0;
 };
 
 struct RelaySettings {

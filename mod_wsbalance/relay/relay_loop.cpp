@@ -14,6 +14,7 @@
 #include "relay/relay_loop.h"
 
 #include <algorithm>
+#include <random>
 #include <utility>
 
 #include "relay/tunnel.h"
@@ -31,7 +32,8 @@ RelayLoop::RelayLoop(BufferBudget& budget, TunnelObserver& observer,
                 .timers = timers_,
                 .budget = budget,
                 .read_buffer = {read_buffer_.get(), kReadBufferBytes},
-                .now = time.now()} {}
+                .now = time.now(),
+                .random_state = std::random_device()()} {}
 
 RelayLoop::~RelayLoop() {
   while (tunnels_.is_linked()) delete static_cast<Tunnel*>(tunnels_.next());
@@ -120,7 +122,7 @@ void RelayLoop::move_if_over(Tunnel& tunnel) noexcept {
 void RelayLoop::report_ended() noexcept {
   while (ended_.is_linked()) {
     auto* const tunnel = static_cast<Tunnel*>(ended_.next());
-    observer_.tunnel_ended(tunnel->summary(), tunnel->context());
+    observer_.tunnel_ended(tunnel->summary(), std::move(tunnel->context_));
     delete tunnel;
     count_closed();
   }

@@ -17,19 +17,18 @@
 #include "relay/endpoint.h"
 #include "relay/list_node.h"
 #include "relay/poller.h"
+#include "relay/rate_limit.h"
 #include "relay/relay.h"
+#include "relay/side.h"
 #include "relay/timer_wheel.h"
+#include "relay/tunnel_clock.h"
 #include "relay/tunnel_settings.h"
 
 namespace wsbalance::relay {
 
 struct LoopServices;
 
-enum class Side : std::uint8_t { client, member };
-
-inline Side other(Side side) { return side == Side::client ? Side::member : Side::client; }
-
-// One of the deadlines of a tunnel.
+// The next deadline of a tunnel.
 class TunnelTimer : public TimerNode {
  public:
   explicit TunnelTimer(Tunnel& tunnel) noexcept : tunnel_(tunnel) {}
@@ -42,7 +41,7 @@ class TunnelTimer : public TimerNode {
 class Tunnel : private ListNode {
  public:
   // Allocates all that the tunnel needs to begin. May throw std::bad_alloc.
-  Tunnel(const TunnelSettings& settings, std::unique_ptr<TunnelContext> context);
+  Tunnel(std::shared_ptr<const TunnelSettings> settings, std::unique_ptr<TunnelContext> context);
 
   // Gives it its connections and what was already read from them: `from_client` goes to the member
   // before anything else, `from_member` to the client. Copies the bytes. Without memory for them
@@ -87,7 +86,21 @@ class Tunnel : private ListNode {
     bool is_broken = false;          // It takes no more bytes.
     bool has_peer_ended = false;     // Seen while its bytes may not be read yet.
     bool was_truncated = false;      // When it was closed.
+    bool is_throttled = false;       // A rate limit lets nothing be read from it until ready_at.
+    bool is_paused = false;          // As clock_ was told.
     std::uint32_t unsent_bytes = 0;  // When the close timer last looked.
+    std::uint32_t throttled = 0;     // How often it was.
+    std::uint32_t pings_sent = 0;
+    Clock::time_point ready_at{};
+    RateLimit ping_limit;
+  };
+
+  // What a direction had counted before it carried something.
+  struct Mark {
+    std::uint64_t bytes;
+    std::uint64_t data_bytes;
+    std::uint64_t messages;
+    std::uint32_t pings;
   };
 
   End& end(Side side) noexcept { return ends_[static_cast<std::size_t>(side)]; }
@@ -96,6 +109,8 @@ class Tunnel : private ListNode {
   const Direction& from(Side side) const noexcept { return const_cast<Tunnel*>(this)->from(side); }
   Direction& to(Side side) noexcept { return from(other(side)); }
 
+  const Direction& to(Side side) const noexcept { return from(other(side)); }
+  bool is_read(Side side, const LoopServices& loop) const noexcept;
   void note_peer_ended(Side side) noexcept;
   void on_useless_hang_up(Side side, LoopServices& loop) noexcept;
   void carry_from(Side source, LoopServices& loop) noexcept;
@@ -108,33 +123,65 @@ class Tunnel : private ListNode {
   void settle(LoopServices& loop) noexcept;
   bool holds_unsent(Side side) const noexcept;
   bool is_complete() const noexcept;
+  bool is_over_with(Side side) const noexcept;
+  bool has_end_begun() const noexcept;
+  bool is_progress(Side destination) const noexcept;
   bool look_at_unsent() noexcept;
-  void arm_close_timer(LoopServices& loop) noexcept;
+  void begin_end(LoopServices& loop) noexcept;
   bool update_watch(Side side, LoopServices& loop) noexcept;
   EndReason reason_for_end() const noexcept;
   void finish(EndReason reason, LoopServices& loop) noexcept;
 
+  // tunnel_life.cpp: what this proxy does to a tunnel of its own accord.
+  Mark mark(Side source) const noexcept;
+  DirectionCounts counts(Side source) const noexcept;
+  void note_paused(Side side, bool is_paused, LoopServices& loop) noexcept;
+  std::span<std::byte> read_buffer_for(Side source, const LoopServices& loop) const noexcept;
+  void note_carried(Side source, const Mark& before, LoopServices& loop) noexcept;
+  void check_rates(Side source, const Mark& before, LoopServices& loop) noexcept;
+  void exceed(Side source, const RateLimit& limit, const RateSettings& settings, EndReason reason,
+              LoopServices& loop) noexcept;
+  void end_throttles(LoopServices& loop) noexcept;
+  void arm_timer(LoopServices& loop) noexcept;
+  void act_on_clock(LoopServices& loop) noexcept;
+  void send_ping(Side side, LoopServices& loop) noexcept;
+  void refuse(Side offender, LoopServices& loop) noexcept;
+  void close_both(EndReason reason, std::uint16_t code_client, std::uint16_t code_member,
+                  LoopServices& loop) noexcept;
+  void close_for_lifetime(LoopServices& loop) noexcept;
+  void close_dead(Side dead, LoopServices& loop) noexcept;
+  void send_close(Side side, LoopServices& loop) noexcept;
+
+  const std::shared_ptr<const TunnelSettings> shared_settings_;
+  const TunnelSettings& settings_{*shared_settings_};
   std::array<End, 2> ends_;
   Direction to_member_;
   Direction to_client_;
   std::unique_ptr<TunnelContext> context_;
   Tunnel* next_in_inbox_ = nullptr;
 
-  TunnelTimer close_timer_{*this};
-  std::chrono::milliseconds close_timeout_;
-  std::chrono::milliseconds look_after_{0};  // How long the close timer waited last.
+  TunnelTimer timer_{*this};
+  Clock::time_point timer_at_{};  // For when it was armed.
+  TunnelClock clock_;
+  RateLimit byte_limit_;
+  RateLimit message_limit_;
+  protocol::PingTag ping_tag_{};
+  std::chrono::milliseconds look_after_{0};  // How long the timer waited last, in an end.
   Clock::time_point began_{};
-  Clock::time_point moved_{};  // When a byte last moved, or the first end was seen.
+  Clock::time_point moved_{};  // In an end: when it last made progress.
   Clock::time_point ended_{};
 
   EndReason reason_ = EndReason::none;
   EndReason broken_reason_ = EndReason::none;  // Of the side that broke first.
+  EndReason our_reason_ = EndReason::none;     // Why this proxy closes it.
+  std::array<std::uint16_t, 2> our_codes_{};   // Of the close frames that it sends to each side.
   std::optional<Side> first_close_;            // Whose close frame passed first.
   std::optional<Side> first_end_;              // Who ended first.
+  bool is_ending_ = false;                     // begin_end() was called.
   bool was_refused_ = false;                   // adopt() found no memory.
 };
 
 // An idle tunnel holds no memory but this and its context.
-static_assert(sizeof(Tunnel) <= 512);
+static_assert(sizeof(Tunnel) <= 688);
 
 }  // namespace wsbalance::relay

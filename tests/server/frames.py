@@ -21,6 +21,20 @@ def frame(opcode, payload=b"", *, fin=True, mask=None, rsv=0):
     return head + mask + apply_mask(payload, mask)
 
 
+def frame_by(side, opcode, payload=b"", **options):
+    """A frame as this side sends it, "client" or "member"."""
+    return (client_frame if side == "client" else frame)(opcode, payload, **options)
+
+
+def endless_head(side):
+    """The head of a frame that no test ends: whatever bytes this side sends behind it are payload.
+    Its mask leaves them as they are."""
+    size = 1 << 62
+    if side == "client":
+        return struct.pack("!BBQ4x", 0x80 | BINARY, 0x80 | 127, size)
+    return struct.pack("!BBQ", 0x80 | BINARY, 127, size)
+
+
 def client_frame(opcode, payload=b"", **options):
     """A frame as clients send it: masked."""
     return frame(opcode, payload, mask=os.urandom(4), **options)
@@ -36,8 +50,31 @@ def close_payload(code, reason=b""):
     return struct.pack("!H", code) + reason
 
 
+def deliverable(data):
+    """How much of these bytes, which begin with a frame, can be passed on before more come: a head
+    is held back until it is whole, that of a close frame with the close code behind it."""
+    at = 0
+    while len(data) - at >= 2:
+        opcode, second = data[at] & 0x0F, data[at + 1]
+        length, head = second & 0x7F, 2
+        if length == 126:
+            length, head = int.from_bytes(data[at + 2:at + 4], "big"), 4
+        elif length == 127:
+            length, head = int.from_bytes(data[at + 2:at + 10], "big"), 10
+        head += 4 if second & 0x80 else 0
+        if len(data) - at < head + (min(length, 2) if opcode == CLOSE else 0):
+            break
+        at = min(at + head + length, len(data))
+    return at
+
+
 def read_frame(connection):
     """Reads one frame from a raw connection: (opcode, payload, fin), unmasked."""
+    return read_frame_and_mask(connection)[:3]
+
+
+def read_frame_and_mask(connection):
+    """The same and its mask, or None: (opcode, payload, fin, mask)."""
     first, second = connection.read_exactly(2)
     length = second & 0x7F
     if length == 126:
@@ -46,4 +83,4 @@ def read_frame(connection):
         length = struct.unpack("!Q", connection.read_exactly(8))[0]
     mask = connection.read_exactly(4) if second & 0x80 else None
     payload = connection.read_exactly(length)
-    return first & 0x0F, apply_mask(payload, mask) if mask else payload, bool(first & 0x80)
+    return first & 0x0F, apply_mask(payload, mask) if mask else payload, bool(first & 0x80), mask

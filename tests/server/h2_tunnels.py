@@ -13,6 +13,7 @@ import pytest
 import h2_peer
 import httpd_config
 from certificates import certificates
+from frames import TEXT, client_frame, frame, read_frame
 from http_message import parse_head, switching
 from ports import free_ports
 from transport import CLIENT_LINES, SESSION_CACHE
@@ -73,8 +74,13 @@ def server(start_h2, shared_member, echo_member):
     """The server that the tests of a file share."""
     return start_h2(f"""
 WSBalanceMaxPumped 30
+WSBalanceLog tunnels.json
 WSBalanceMaxHandshakes 50
 ProxyPass /raw/ ws://127.0.0.1:{shared_member.port}/
+<Location /bytes/>
+  WSBalanceFrames off
+  ProxyPass ws://127.0.0.1:{shared_member.port}/
+</Location>
 ProxyPass /pages/ http://127.0.0.1:{shared_member.port}/
 ProxyPass /echo/ ws://127.0.0.1:{echo_member.port}/
 """)
@@ -123,6 +129,14 @@ def open_pair(connection, member, path="/raw/", *, first=b""):
     switch(raw, head, first=first)
     assert stream.answer().status == 200, stream.response()
     return stream, raw
+
+
+def check_alive(stream, raw):
+    """A text and its answer pass."""
+    stream.send(client_frame(TEXT, b"question"))
+    assert read_frame(raw) == (TEXT, b"question", True)
+    raw.send(frame(TEXT, b"answer"))
+    assert read_frame(stream) == (TEXT, b"answer", True)
 
 
 def check_tunnels(server, count):

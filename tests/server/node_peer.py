@@ -28,14 +28,16 @@ def install():
 
 
 class NodeMember:
-    """node/echo_member.js as a process of its own."""
+    """node/echo_member.js as a process of its own; with `deflate` it agrees to compression, and each
+    of its messages comes in so many `pieces`."""
 
-    def __init__(self, transport=PLAIN, *, path=None):
+    def __init__(self, transport=PLAIN, *, path=None, deflate=False, pieces=1):
         install()
         environment = dict(os.environ)
         if transport.member_tls and not path:
             environment["TLS_CERTIFICATE"] = str(certificates().certificate)
             environment["TLS_KEY"] = str(certificates().key)
+        environment.update({"PIECES": str(pieces)}, **({"DEFLATE": "1"} if deflate else {}))
         arguments = [str(path)] if path else []
         self._process = subprocess.Popen(  # pylint: disable=consider-using-with
             ["setpriv", "--pdeathsig", "TERM", "--", "node", "echo_member.js", *arguments],

@@ -241,6 +241,7 @@ def test_a_reader_that_waits(server, ports, member, name):
     with contextlib.ExitStack() as stack:
         slow, neighbour = (stack.enter_context(
             contextlib.closing(filtered_pair(server, ports, member, name))) for _ in range(2))
+        slow.endless("member")
         sent = send_until_blocked(slow.member)
         check_both_ways(neighbour, 1 << 16)
         check_carries(slow.client, slow.member, client_frame(BINARY, os.urandom(1 << 16)))
@@ -261,6 +262,7 @@ ProxyPass /raw/ ws://127.0.0.1:{member.port}/
 </VirtualHost>
 """, listen=[port])
     with contextlib.closing(filtered_pair(server, {"holding": port}, member, "holding")) as pair:
+        pair.endless("member")
         send_until_blocked(pair.member)
         server.stop(settle=False)
     assert server.stop_seconds < 3 * SLOWNESS

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from frames import BINARY, TEXT, client_frame, read_frame
+from frames import BINARY, TEXT, client_frame, endless_head, read_frame
 from http_message import (KEY, answer, build, get_request, parse_head, read_response, switching,
                           upgrade_request)
 from ours import all_quiet, check_ours
@@ -33,6 +33,10 @@ ProxyPass /http/ {transport.member_url("http", shared_member.port, "/http/")}
 </Location>
 RewriteEngine on
 RewriteRule ^/rewrite/(.*)$ {transport.member_url("ws", shared_member.port, "/rewritten/$1")} [P]
+<Location /bytes/>
+  WSBalanceFrames off
+  ProxyPass {transport.member_url("ws", shared_member.port)}
+</Location>
 <Location /smuggled>
   Redirect 410 /smuggled
 </Location>
@@ -314,13 +318,16 @@ def test_early_bytes_wait_for_the_101(server, member):
         assert parse_head(client.read_head()).status == 101
 
 
+@pytest.mark.parametrize("path,head", [("/ws/x", endless_head("client")), ("/bytes/x", b"")],
+                         ids=["a frame", "bytes"])
 @pytest.mark.parametrize("size", [1, 8000, 8192, 70000, 600000])
-def test_early_bytes_of_any_size(server, member, size):
+def test_early_bytes_of_any_size(server, member, size, path, head):
     """In the packet of the handshake and in later ones, before and after the 101: all arrive, in
     order, unchanged."""
-    data = os.urandom(size)
+    data = head + os.urandom(size)
+    size = len(data)
     with connect(server.port, server.transport) as client:
-        client.send(upgrade_request("/ws/x") + data[:size // 2])
+        client.send(upgrade_request(path) + data[:size // 2])
         connection = member.accept(client=client)
         connection.read_head()
         client.sock.setblocking(False)

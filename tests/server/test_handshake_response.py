@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from frames import TEXT, client_frame, frame, read_frame
+from frames import TEXT, client_frame, endless_head, frame, read_frame
 from http_message import (KEY, accept_for, answer, build, get_request, parse_head, read_response,
                           switching, upgrade_request)
 from ours import all_quiet, check_ours
@@ -22,6 +22,10 @@ LEAK = "leaked-by-the-member"
 def server(start_httpd, transport, shared_member):
     return start_httpd(f"""
 ProxyPass /ws/ {transport.member_url("ws", shared_member.port, "/ws/")}
+<Location /bytes/>
+  WSBalanceFrames off
+  ProxyPass {transport.member_url("ws", shared_member.port)}
+</Location>
 ProxyPass /http/ {transport.member_url("http", shared_member.port, "/http/")}
 <Proxy balancer://one>
   BalancerMember {transport.member_url("ws", shared_member.port, "/member").rstrip("/")}
@@ -247,7 +251,7 @@ def test_the_fields_of_a_101_reach_the_client(server, member):
 def test_a_101_has_no_body(server, member, more):
     """Content-Length and Transfer-Encoding are taken out of a 101, and what follows it are raw
     bytes of the tunnel."""
-    client, connection = begin(server, member)
+    client, connection = begin(server, member, "/bytes/x")
     connection.send(switching(add=more) + b"5\r\n" + frame(TEXT, b"abc"))
     head = parse_head(client.read_head())
     assert head.status == 101
@@ -257,11 +261,13 @@ def test_a_101_has_no_body(server, member, more):
     check_tunnel(client, connection)
 
 
+@pytest.mark.parametrize("path,head", [("/ws/x", endless_head("member")), ("/bytes/x", b"")],
+                         ids=["a frame", "bytes"])
 @pytest.mark.parametrize("size", [0, 1, 125, 7000, 8192, 65536, 1000000])
-def test_bytes_behind_the_101_come_first(server, member, size):
+def test_bytes_behind_the_101_come_first(server, member, size, path, head):
     """S0-01: what the member sends in the packet of its 101 is the first that the client gets."""
-    data = os.urandom(size)
-    client, connection = begin(server, member)
+    data = head + os.urandom(size)
+    client, connection = begin(server, member, path)
     first, later = data[:60000], data[60000:]
     connection.send(switching() + first)
     head = parse_head(client.read_head())

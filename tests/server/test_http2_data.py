@@ -4,33 +4,46 @@ import os
 
 import pytest
 
-from frames import BINARY, PING, PONG, TEXT, client_frame, frame, read_frame
-from h2_tunnels import (KB, MB, check_ends_at_once, check_tunnels, client, dial, ends_of,
-                        event_only, mpm, open_pair, server, start_h2, start_h2_once)
+from frames import BINARY, PING, PONG, TEXT, client_frame, endless_head, frame, read_frame
+from h2_tunnels import (KB, MB, check_alive, check_ends_at_once, check_tunnels, client, dial,
+                        ends_of, event_only, mpm, open_pair, server, start_h2, start_h2_once)
 from tunnels import check_arrives, digest, in_thread, narrow
 
 # TLS with clients is a matter of the virtual host here.
 pytestmark = pytest.mark.transports("plain")
 
 
-def test_megabytes(server, client, member):
+def megabytes(path):
+    """5 MB for each direction: a message, or where frames are not looked at any bytes."""
+    there, back = os.urandom(5 * MB), os.urandom(5 * MB)
+    if path == "/bytes/":
+        return there, back
+    return client_frame(BINARY, there), frame(BINARY, back)
+
+
+each_path = pytest.mark.parametrize("path", ["/raw/", "/bytes/"])
+
+
+@each_path
+def test_megabytes(server, client, member, path):
     """5 MB one way, then the other."""
-    stream, raw = open_pair(client, member)
-    data = os.urandom(5 * MB)
-    with in_thread(check_arrives, raw, data):
-        stream.send(data)
-    with in_thread(raw.send, data):
-        check_arrives(stream, data)
+    stream, raw = open_pair(client, member, path)
+    there, back = megabytes(path)
+    with in_thread(check_arrives, raw, there):
+        stream.send(there)
+    with in_thread(raw.send, back):
+        check_arrives(stream, back)
     raw.close()
     check_ends_at_once(stream)
     end, = ends_of(server, client)
-    assert (end.to_member.bytes, end.to_client.bytes) == (len(data), len(data))
+    assert (end.to_member.bytes, end.to_client.bytes) == (len(there), len(back))
 
 
-def test_megabytes_both_ways(client, member):
+@each_path
+def test_megabytes_both_ways(client, member, path):
     """5 MB each way at the same time."""
-    stream, raw = open_pair(client, member)
-    there, back = os.urandom(5 * MB), os.urandom(5 * MB)
+    stream, raw = open_pair(client, member, path)
+    there, back = megabytes(path)
     with in_thread(raw.send, back), in_thread(check_arrives, raw, there):
         stream.send(there)
         check_arrives(stream, back)
@@ -62,14 +75,11 @@ def test_slow_client(server, dial, member):
     client = dial(server, window=64 * KB)
     stream, raw = open_pair(client, member)
     other, other_raw = open_pair(client, member)
-    data = os.urandom(5 * MB)
+    data = frame(BINARY, os.urandom(5 * MB))
     with in_thread(raw.send, data):
         stream.wait_for_buffer(64 * KB)
         for _ in range(3):
-            other.send(b"question")
-            assert other_raw.read_exactly(8) == b"question"
-            other_raw.send(b"answer")
-            assert other.read_exactly(6) == b"answer"
+            check_alive(other, other_raw)
             assert client.get("/alive.txt").status == 200
         assert len(stream.buffer) == 64 * KB
         check_arrives(stream, data)
@@ -80,11 +90,10 @@ def test_slow_member(client, member):
     stream, raw = open_pair(client, member)
     other, other_raw = open_pair(client, member)
     narrow(raw)
-    data = os.urandom(32 * MB)
+    data = endless_head("client") + os.urandom(32 * MB)
     sent = stream.send_until_blocked(data)
     assert sent < 16 * MB
-    other.send(b"question")
-    assert other_raw.read_exactly(8) == b"question"
+    check_alive(other, other_raw)
     assert client.get("/alive.txt").status == 200
     with in_thread(check_arrives, raw, data[:16 * MB]):
         stream.send(data[sent:16 * MB])
@@ -95,8 +104,8 @@ def test_requests_beside_tunnels(client, member):
     stream, raw = open_pair(client, member)
     for i in range(20):
         pages = [client.request("/alive.txt") for _ in range(3)]
-        stream.send(bytes([i]))
-        assert raw.read_exactly(1) == bytes([i])
+        stream.send(client_frame(BINARY, bytes([i])))
+        assert read_frame(raw) == (BINARY, bytes([i]), True)
         assert [page.response().body for page in pages] == [b"alive\n"] * 3
 
 
@@ -115,7 +124,4 @@ ProxyPass /raw/ ws://127.0.0.1:{member.port}/
     check_tunnels(server, 1)
     assert not stream.has_data(2.5)
     check_tunnels(server, 1)
-    stream.send(b"question")
-    assert raw.read_exactly(8) == b"question"
-    raw.send(b"answer")
-    assert stream.read_exactly(6) == b"answer"
+    check_alive(stream, raw)

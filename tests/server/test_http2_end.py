@@ -1,14 +1,18 @@
 """The end of a tunnel over HTTP/2: a close frame, END_STREAM, RST_STREAM, the connection's."""
 
 import contextlib
+import json
 import os
+import ssl
 
 import pytest
 
-from frames import BINARY, CLOSE, client_frame, close_payload, frame, read_frame
-from h2_tunnels import (AT_ONCE, KB, MB, check_ends_at_once, check_tunnels, client, dial, ends_of,
-                        event_only, mpm, open_pair, server, start_h2, start_h2_once)
+from frames import (BINARY, CLOSE, TEXT, client_frame, close_payload, endless_head, frame,
+                    read_frame)
+from h2_tunnels import (AT_ONCE, KB, MB, check_alive, check_ends_at_once, check_tunnels, client,
+                        dial, ends_of, event_only, mpm, open_pair, server, start_h2, start_h2_once)
 from tunnels import check_arrives, digest, ends_within, in_thread, narrow
+from waiting import wait_until
 
 # TLS with clients is a matter of the virtual host here.
 pytestmark = pytest.mark.transports("plain")
@@ -49,8 +53,7 @@ def test_member_closes(server, client, member):
     assert (end.reason, end.close_code) == ("member-eof", 0)
     check_tunnels(server, 0)
     stream, raw = open_pair(client, member)
-    raw.send(b"next")
-    assert stream.read_exactly(4) == b"next"
+    check_alive(stream, raw)
 
 
 def test_member_resets(server, client, member):
@@ -83,10 +86,11 @@ def test_client_ends_its_stream(server, client, member):
 def test_member_ends_first(server, client, member):
     """The other way round: the member's half-close is END_STREAM, and the client's ends it all."""
     stream, raw = open_pair(client, member)
-    raw.send(b"farewell")
+    farewell = frame(TEXT, b"farewell")
+    raw.send(farewell)
     raw.end_sending()
     assert stream.is_over_within(AT_ONCE)
-    assert stream.read_until_eof() == b"farewell"
+    assert stream.read_until_eof() == farewell
     stream.end_sending()
     assert ends_within(raw, AT_ONCE)
     raw.close()
@@ -103,10 +107,7 @@ def test_reset_stream(server, client, member):
     assert ends_within(raw, AT_ONCE)
     ends_of(server, client)
     check_tunnels(server, 1)
-    other.send(b"question")
-    assert other_raw.read_exactly(8) == b"question"
-    other_raw.send(b"answer")
-    assert other.read_exactly(6) == b"answer"
+    check_alive(other, other_raw)
 
 
 def test_reset_with_data_on_the_way(server, client, member):
@@ -122,6 +123,7 @@ def test_reset_with_data_on_the_way(server, client, member):
 
 def _send_until_the_end(raw):
     with contextlib.suppress(OSError):
+        raw.send(endless_head("member"))
         while True:
             raw.send(bytes(64 * KB))
 
@@ -185,3 +187,29 @@ def test_stop_with_tunnels(start_h2_once, dial, member):
     for _, raw in pairs:
         raw.sock.settimeout(1)
         raw.read_until_eof()
+
+
+def line_of_log(server, connection):
+    """The tunnel log's object of the only tunnel of this connection; waits for it."""
+    def found():
+        *lines, _ = (server.directory / "tunnels.json").read_text().split("\n")
+        objects = [json.loads(line) for line in lines]
+        return [line for line in objects if line["client_port"] == connection.port]
+
+    line, = wait_until(found, what="the line of the tunnel")
+    return line
+
+
+def test_the_line_of_the_tunnel_log(server, client, member):
+    """WSBalanceLog: which transport it was, and that it held a thread."""
+    stream, raw = open_pair(client, member, "/raw/x?token=SECRET")
+    raw.send(frame(CLOSE, close_payload(1012)))
+    assert read_frame(stream)[0] == CLOSE
+    raw.close()
+    check_ends_at_once(stream)
+    line = line_of_log(server, client)
+    transport = "h2" if isinstance(client.sock, ssl.SSLSocket) else "h2c"
+    expected = {"client_transport": transport, "member_transport": "tcp", "pumped": True,
+                "uri": "/raw/x", "client": "127.0.0.1", "closer": "member", "close_code": 1012,
+                "reason": "member-close", "frames_from_member": 1}
+    assert {key: line[key] for key in expected} == expected

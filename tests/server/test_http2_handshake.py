@@ -7,9 +7,9 @@ import pytest
 import h2_peer
 import ws_peer
 from frames import CLOSE, TEXT, client_frame, close_payload, frame, read_frame
-from h2_tunnels import (AT_ONCE, HOSTS, KB, MB, check_ends_at_once, check_tunnels, client, dial,
-                        ends_of, mpm, open_pair, server, start_h2, start_h2_once, start_pair,
-                        switch)
+from h2_tunnels import (AT_ONCE, HOSTS, KB, MB, check_alive, check_ends_at_once, check_tunnels,
+                        client, dial, ends_of, mpm, open_pair, server, start_h2, start_h2_once,
+                        start_pair, switch)
 from http_message import answer, parse_head, switching
 from ours import check_ours
 from tunnels import digest, ends_within
@@ -81,12 +81,12 @@ def test_first_message_with_the_answer(client, member):
 def test_first_message_before_the_answer(client, member):
     """What a client sends before it has the answer reaches the member behind its 101."""
     stream, raw, head = start_pair(client, member)
-    stream.send(b"early")
+    stream.send(client_frame(TEXT, b"early"))
     client.ping()
     assert not raw.has_data(0.05)
     switch(raw, head)
     assert stream.answer().status == 200
-    assert raw.read_exactly(5) == b"early"
+    assert read_frame(raw) == (TEXT, b"early", True)
 
 
 REFUSALS = [
@@ -152,8 +152,7 @@ def test_ordinary_requests_on_a_websocket_route(client, member):
     assert client.get("/raw/").status == 426
     assert client.request("/raw/", method="POST", body=b"x" * 300 * KB).response().status == 426
     assert not member.is_called(0.05)
-    stream.send(b"still here")
-    assert raw.read_exactly(10) == b"still here"
+    check_alive(stream, raw)
 
 
 def test_websocket_to_no_route(client):

@@ -5,9 +5,9 @@ import contextlib
 import pytest
 
 from frames import BINARY, CLOSE, TEXT, client_frame, close_payload, read_frame
-from h2_tunnels import (AT_ONCE, KB, accept_handshake, check_ends_at_once, check_tunnels, client,
-                        dial, ends_of, event_only, mpm, open_pair, server, start_h2, start_h2_once,
-                        start_pair, switch)
+from h2_tunnels import (AT_ONCE, KB, accept_handshake, check_alive, check_ends_at_once,
+                        check_tunnels, client, dial, ends_of, event_only, mpm, open_pair, server,
+                        start_h2, start_h2_once, start_pair, switch)
 from http_message import answer, parse_head, switching, upgrade_request
 from raw_peer import connect
 from tunnels import ends_within
@@ -70,8 +70,7 @@ def test_many_in_turn(server, client, member):
     """Streams opened and ended in turn, each way of ending: no place is lost."""
     for i in range(40):
         stream, raw = open_pair(client, member)
-        raw.send(b"x")
-        assert stream.read_exactly(1) == b"x"
+        check_alive(stream, raw)
         if i % 2:
             raw.close()
             check_ends_at_once(stream)
@@ -118,8 +117,8 @@ def test_connections_beside_each_other(server, dial, member):
     clients[0].close()
     check_tunnels(server, 3)
     for i, (stream, raw) in enumerate(pairs[1:]):
-        stream.send(bytes([i]) * 100)
-        assert raw.read_exactly(100) == bytes([i]) * 100
+        stream.send(client_frame(BINARY, bytes([i]) * 100))
+        assert read_frame(raw) == (BINARY, bytes([i]) * 100, True)
 
 
 # -- WSBalanceMaxPumped ---------------------------------------------------------------------------
@@ -184,8 +183,7 @@ def test_max_pumped(limited, dial, member):
     pairs.append(open_when_free(limited, clients[1], member))
     check_tunnels(limited, 2)
     for stream, raw in pairs:
-        raw.send(b"alive")
-        assert stream.read_exactly(5) == b"alive"
+        check_alive(stream, raw)
 
 
 # The second: never less than one.

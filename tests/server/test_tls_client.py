@@ -9,7 +9,7 @@ import ssl
 import pytest
 
 from certificates import certificates
-from frames import BINARY, TEXT, client_frame, frame, read_frame
+from frames import BINARY, TEXT, client_frame, frame, frame_by, read_frame
 from http_message import get_request, parse_head, read_response, switching, upgrade_request
 from issued_certificates import client_certificate
 from openssl_socket import TLS1_2, TLS1_3, OpensslError, OpensslSocket
@@ -219,9 +219,10 @@ def test_a_close_notify_in_one_segment_with_the_request(server, ports, member, v
     client.sock.flush()
     pair = accepted(member, client)
     assert pair.member.read_until_eof() == early
-    pair.member.send(b"answer")
+    answer = frame(TEXT, b"answer")
+    pair.member.send(answer)
     pair.member.end_sending()
-    assert client.read_until_eof() == b"answer"
+    assert client.read_until_eof() == answer
     pair.close()
     all_quiet(server)
     assert end_of(server, pair.port).reason == "client-eof"
@@ -231,9 +232,17 @@ def test_a_close_notify_in_one_segment_with_the_request(server, ports, member, v
 @each_version
 @pytest.mark.parametrize("size", [1, RECORD, RECORD + 1, 2 * RECORD + 1])
 def test_writes_around_the_size_of_a_record(server, ports, member, version, size):
-    """One write of a side is one frame; a frame that fills its record, and one byte more."""
+    """One write of a side is one frame; a frame that fills its record, and one byte more. Then the
+    same as payload only."""
     pair = tunnel(connect_openssl(ports["tickets"], version), member)
-    for sender, receiver in (pair.side("client"), pair.side("member")):
+    for side in ("client", "member"):
+        sender, receiver = pair.side(side)
+        head = 8 if side == "client" else 4
+        data = frame_by(side, BINARY, bytes(max(0, size - head)))
+        assert len(data) == size or size == 1
+        sender.send(data)
+        check_arrives(receiver, data)
+        sender, receiver = pair.endless(side)
         sender.send(bytes(size))
         check_arrives(receiver, bytes(size))
     pair.close()

@@ -438,10 +438,11 @@ def test_a_member_that_asks_for_a_certificate_later(server, ports, member, host)
     bystander = open_tunnel(ports["strict"], member)
     member.use(wrap=wrap)
     pair = open_tunnel(ports[host], member)
-    with in_thread(pair.member.send, b"before"):
-        check_arrives(pair.client, b"before")
+    before = frame(TEXT, b"before")
+    with in_thread(pair.member.send, before):
+        check_arrives(pair.client, before)
     sockets[-1]._tls.verify_client_post_handshake()  # pylint: disable=protected-access
-    pair.member.send(b"behind it")
+    pair.member.send(frame(TEXT, b"behind it"))
     assert pair.client.is_ended()
     wait_until(lambda: server.tunnels() == 1, what="the tunnel to end")
     check_alive(bystander)
@@ -459,8 +460,9 @@ def test_a_member_that_asks_for_a_certificate_later(server, ports, member, host)
 def test_a_member_that_breaks_its_tls(server, ports, member, words, reason):
     """Only its own tunnel ends; what it said before is delivered."""
     bystander, pair = (open_tunnel(ports["strict"], member) for _ in range(2))
-    with in_thread(pair.member.send, b"before"):
-        check_arrives(pair.client, b"before")
+    before = frame(TEXT, b"before")
+    with in_thread(pair.member.send, before):
+        check_arrives(pair.client, before)
     if words:
         pair.member.sock.send_raw(words)
     else:

@@ -8,7 +8,7 @@ import pytest
 
 import node_peer
 from frames import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame, close_payload,
-                    frame, read_frame)
+                    deliverable, frame, read_frame)
 from http_message import parse_head, switching, upgrade_request
 from ours import all_quiet, check_ours
 from raw_peer import RawMember, connect
@@ -19,6 +19,7 @@ from waiting import SLOWNESS, stays
 from ws_peer import EchoMember, connected, event_loop, start_connecting
 
 pytestmark = every_transport
+event_only = pytest.mark.parametrize("mpm", ["event"], indirect=True)
 
 KB, MB = 1024, 1024 * 1024
 
@@ -56,9 +57,13 @@ SendBufferSize 262144
 <LocationMatch ^/full>
   WSBalanceBuffer 1m
 </LocationMatch>
+<Location /bytes/>
+  WSBalanceFrames off
+</Location>
 ProxyPass /full/ {ws(shared_member)}
 ProxyPass /full-unix/ unix:{public_dir}/data.sock|ws://localhost/
 ProxyPass /raw/ {ws(shared_member)}
+ProxyPass /bytes/ {ws(shared_member)}
 ProxyPass /http/ {transport.member_url("http", shared_member.port)}
 ProxyPass /unix/ unix:{public_dir}/data.sock|ws://localhost/
 ProxyPass /echo/ {ws(echo_member)}
@@ -157,20 +162,29 @@ def test_a_member_that_answers_pushes_and_leaves(server, member):
 
 # -- Cuts and sizes -------------------------------------------------------------------------------
 
+def check_cut(source, destination, data, cut):
+    """Frames in two pieces: what can be judged of the first is delivered at once, and not a byte
+    more; all the rest with the second."""
+    at_once = deliverable(data[:cut])
+    source.send(data[:cut])
+    check_arrives(destination, data[:at_once])
+    assert not destination.has_data(0.001)
+    source.send(data[cut:])
+    check_arrives(destination, data[at_once:])
+
+
 @pytest.mark.parametrize("sender", ["client", "member"])
 def test_frames_cut_at_every_byte(server, member, sender):
     """A few frames of every kind of header, sent in two pieces that are cut at each position in
-    turn: the first piece is delivered without the second, and what follows the frames is sound."""
+    turn: the first piece is delivered without the second, but for a header that is cut, and what
+    follows the frames is sound."""
     build = client_frame if sender == "client" else frame
     stream = (build(TEXT, b"") + build(BINARY, os.urandom(5), fin=False) + build(PING, b"p")
               + build(CONTINUATION, os.urandom(126)) + build(TEXT, b"end"))
     pair = open_pair(server, member)
     source, destination = pair.side(sender)
     for cut in range(1, len(stream)):
-        source.send(stream[:cut])
-        check_arrives(destination, stream[:cut])
-        source.send(stream[cut:])
-        check_arrives(destination, stream[cut:])
+        check_cut(source, destination, stream, cut)
     finish(server, pair)
     end = end_of(server, pair.port)
     passed = end.to_member if sender == "client" else end.to_client
@@ -187,10 +201,7 @@ def test_a_long_header_cut_at_every_byte(server, member, sender):
     pair = open_pair(server, member)
     source, destination = pair.side(sender)
     for cut in cuts:
-        source.send(data[:cut])
-        check_arrives(destination, data[:cut])
-        source.send(data[cut:])
-        check_arrives(destination, data[cut:])
+        check_cut(source, destination, data, cut)
     finish(server, pair)
     end = end_of(server, pair.port)
     passed = end.to_member if sender == "client" else end.to_client
@@ -254,7 +265,16 @@ def random_pieces(data, seed):
         at += size
 
 
-@pytest.mark.parametrize("route", ["/raw/", "/full/", "/full-unix/"])
+def frames_of_any_size(size, build):
+    """Random binary messages with about so many bytes in all."""
+    generator, sizes = random.Random(size), []
+    while sum(sizes) < size:
+        sizes.append(generator.choice([generator.randint(0, 200), generator.randint(0, 60_000),
+                                       generator.randint(60_000, 400_000)]))
+    return frames_of(sizes, build)
+
+
+@pytest.mark.parametrize("route", ["/raw/", "/full/", "/full-unix/", "/bytes/"])
 def test_random_pieces_through_full_buffers(server, member, unix_member, route):
     """Pieces of any size, both ways at once, to readers that fall behind now and then, so that
     what is kept for them grows, shrinks and moves in every way: nothing is lost or mixed up. The
@@ -275,7 +295,11 @@ def test_random_pieces_through_full_buffers(server, member, unix_member, route):
             parts.append(connection.read_exactly(len(piece)))
         assert digest(b"".join(parts)) == digest(data)
 
-    to_member, to_client = os.urandom(6 * MB), os.urandom(7 * MB)
+    if route == "/bytes/":
+        to_member, to_client = os.urandom(6 * MB), os.urandom(7 * MB)
+    else:
+        to_member = frames_of_any_size(6 * MB, client_frame)
+        to_client = frames_of_any_size(7 * MB, frame)
     with in_thread(send, pair.client, to_member), in_thread(send, pair.member, to_client), \
             in_thread(receive, pair.member, to_member):
         receive(pair.client, to_client)
@@ -412,17 +436,37 @@ def test_pings_are_answered_by_the_peers(server, member, transport):
 
 # -- What is no frame -----------------------------------------------------------------------------
 
-@pytest.mark.parametrize("data", [
+what_is_no_frame = pytest.mark.parametrize("data", [
     frame(3, b"x") + frame(11, b"y") + frame(TEXT, b"z", rsv=7),
     client_frame(PING, bytes(126)) + client_frame(CLOSE, b"?", fin=False),
     b"\x82\x7f" + b"\xff" * 8 + b"beyond any length" * 100,
     bytes(range(256)) * 300,
 ], ids=["reserved bits and opcodes", "control frames that are none", "length without end", "noise"])
-def test_nothing_is_refused(server, member, data):
-    """In this version frames are only followed: what breaks their rules passes unchanged, both
-    ways, and so does all that comes behind it."""
-    pair = open_pair(server, member)
+
+
+def check_nothing_is_refused(server, member, path, data):
+    """What breaks the rules of frames passes unchanged, both ways, and so does all that comes
+    behind it."""
+    pair = open_pair(server, member, path)
     for source, destination in ((pair.client, pair.member), (pair.member, pair.client)):
         check_carries(source, destination, data)
         check_carries(source, destination, frames_of([10, 70 * KB], frame))
     finish(server, pair)
+
+
+@what_is_no_frame
+def test_nothing_is_refused_without_a_look(server, member, data):
+    """WSBalanceFrames off."""
+    check_nothing_is_refused(server, member, "/bytes/", data)
+
+
+@event_only
+@what_is_no_frame
+def test_nothing_is_refused_by_lenience(start_once, member, transport, data):
+    """WSBalanceFrames lenient: it is told, and passes."""
+    server = start_once(f"""
+WSBalanceFrames lenient
+ProxyPass /raw/ {transport.member_url("ws", member.port)}
+""")
+    server.expect_log("WSB0302")
+    check_nothing_is_refused(server, member, "/raw/", data)

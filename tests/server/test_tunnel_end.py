@@ -10,7 +10,7 @@ import pytest
 
 import node_peer
 from frames import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame, close_payload,
-                    frame, read_frame)
+                    frame, frame_by, read_frame)
 from http_message import parse_head, switching
 from ours import all_quiet
 from raw_peer import RawMember
@@ -58,7 +58,7 @@ ProxyPass /node/ {ws(node_member)}
 
 def message(side, size):
     """A binary message of random bytes as this side sends it."""
-    return (client_frame if side == "client" else frame)(BINARY, os.urandom(size))
+    return frame_by(side, BINARY, os.urandom(size))
 
 
 def opposite(side):
@@ -100,10 +100,10 @@ def test_half_close_with_a_unix_member(server, unix_member, side):
     """The same with a member on a unix socket."""
     pair = open_pair(server, unix_member, "/unix/")
     ender, answerer = pair.side(side)
-    ender.send(b"question")
+    question, answer = message(side, 8), message(opposite(side), MB)
+    ender.send(question)
     ender.end_sending()
-    assert answerer.read_until_eof() == b"question"
-    answer = message(opposite(side), MB)
+    assert answerer.read_until_eof() == question
     with in_thread(answerer.send, answer):
         check_arrives(ender, answer)
     answerer.close()
@@ -118,9 +118,10 @@ def test_a_half_close_at_once(server, member, side):
     ender, answerer = pair.side(side)
     ender.end_sending()
     assert ends_within(answerer, AT_ONCE)
-    answerer.send(b"still here")
+    answer = message(opposite(side), 10)
+    answerer.send(answer)
     answerer.end_sending()
-    assert ender.read_until_eof() == b"still here"
+    assert ender.read_until_eof() == answer
     assert finish(server, pair).reason == f"{side}-eof"
 
 
@@ -129,12 +130,13 @@ def test_both_end_at_the_same_time(server, member, side):
     """Both send a last message and end: both messages arrive."""
     pair = open_pair(server, member)
     first, second = pair.side(side)
-    first.send(b"from the first")
+    from_first, from_second = message(side, 14), message(opposite(side), 15)
+    first.send(from_first)
     first.end_sending()
-    second.send(b"from the second")
+    second.send(from_second)
     second.end_sending()
-    assert first.read_until_eof() == b"from the second"
-    assert second.read_until_eof() == b"from the first"
+    assert first.read_until_eof() == from_second
+    assert second.read_until_eof() == from_first
     assert finish(server, pair).reason in ("client-eof", "member-eof")
 
 
@@ -176,7 +178,7 @@ def test_data_before_a_reset_arrives(server, member, side, is_full):
     """What httpd had of the data before the reset is delivered, in full, also where it has to be
     kept because the other side does not read yet."""
     pair = open_pair(server, member)
-    breaker, reader = pair.side(side)
+    breaker, reader = pair.endless(side)
     narrow(reader)
     if is_full:
         taken = send_until_blocked(breaker) - unsent(breaker)
@@ -199,7 +201,7 @@ def test_a_reset_while_the_other_side_sends(server, member, side):
     """A side that sends without reading learns of the reset too, and others are not disturbed."""
     bystander = open_pair(server, member)
     pair = open_pair(server, member)
-    breaker, sender = pair.side(side)
+    sender, breaker = pair.endless(opposite(side))
 
     def send_until_it_breaks():
         with contextlib.suppress(ConnectionResetError, BrokenPipeError):
@@ -242,10 +244,10 @@ def test_five_seconds_without_a_byte_after_the_first_end(server, member):
 
     wait_until(lambda: time.monotonic() > began + 3, 4, "3 s")
     restarted = time.monotonic()
-    answered.member.send(b"answer")
-    asked.client.send(b"question")
-    assert answered.client.read_exactly(6) == b"answer"
-    assert asked.member.read_exactly(8) == b"question"
+    answered.member.send(frame(TEXT, b"answer"))
+    asked.client.send(client_frame(TEXT, b"question"))
+    assert read_frame(answered.client) == (TEXT, b"answer", True)
+    assert read_frame(asked.member) == (TEXT, b"question", True)
 
     for pair, start in ((by_client, began), (by_member, began), (answered, restarted),
                         (asked, restarted)):
@@ -254,8 +256,8 @@ def test_five_seconds_without_a_byte_after_the_first_end(server, member):
         seconds = time.monotonic() - start
         assert 4.9 < seconds < 5.0 + 3 * SLOWNESS, f"closed after {seconds:.2f} s"
     wait_until(lambda: server.tunnels() == 1, what="four tunnels to end")
-    silent.client.send(b"still open")
-    assert silent.member.read_exactly(10) == b"still open"
+    silent.client.send(client_frame(TEXT, b"still open"))
+    assert read_frame(silent.member) == (TEXT, b"still open", True)
     for pair, reason in ((by_client, "client-eof"), (by_member, "member-eof"),
                          (answered, "client-eof"), (asked, "member-eof")):
         end = end_of(server, pair.port)
@@ -289,12 +291,12 @@ def test_sixteen_megabytes_and_a_close_before_a_slow_reader(server, member):
     """A member (or a client) that sends 16 MB and closes loses nothing before a reader that needs
     longer than 5 seconds for the rest of it and makes a pause of 3; not even where that reader
     goes on sending to the side that has gone."""
-    data = message("member", 16 * MB)
+    data, reverse_data = message("member", 16 * MB), message("client", 16 * MB)
     quiet, talking, reverse = (open_pair(server, member) for _ in range(3))
     for connection in (quiet.client, talking.client, reverse.member):
         narrow(connection, 32 * KB)
 
-    def send_and_close(connection):
+    def send_and_close(connection, data=data):
         connection.send(data)
         connection.close()
 
@@ -304,9 +306,9 @@ def test_sixteen_megabytes_and_a_close_before_a_slow_reader(server, member):
             talking.client.send(client_frame(PING, b"are you there?"))
 
     with in_thread(send_and_close, quiet.member), in_thread(send_and_close, talking.member), \
-            in_thread(send_and_close, reverse.client), \
+            in_thread(send_and_close, reverse.client, reverse_data), \
             in_thread(read_slowly, talking.client, data, 9, 3, ping), \
-            in_thread(read_slowly, reverse.member, data, 9, 3):
+            in_thread(read_slowly, reverse.member, reverse_data, 9, 3):
         read_slowly(quiet.client, data, 9, 3)
     for pair in (quiet, talking, reverse):
         pair.close()
@@ -314,7 +316,7 @@ def test_sixteen_megabytes_and_a_close_before_a_slow_reader(server, member):
     end = end_of(server, quiet.port)
     assert (end.reason, end.to_client.bytes) == ("member-eof", len(data))
     assert end_of(server, talking.port).to_client.bytes == len(data)
-    assert end_of(server, reverse.port).to_member.bytes == len(data)
+    assert end_of(server, reverse.port).to_member.bytes == len(reverse_data)
 
 
 # -- Close frames and the line of the end ---------------------------------------------------------
@@ -352,19 +354,15 @@ def test_a_close_frame_of_the_member(server, echo_member, code, reason):
     assert (end.reason, end.close_code) == ("member-close", code)
 
 
-@each_side
-@pytest.mark.parametrize("payload,code", [
-    (b"", 1005), (close_payload(1000), 1000), (close_payload(65535, b"r" * 123), 65535)])
-def test_the_close_code_in_the_line(server, member, side, payload, code):
-    """1005 stands for a close frame without a code. The first close frame counts, wherever it was
-    cut, and the tunnel goes on until the connections end."""
+def check_close_code(server, member, side, payload, code):
+    """The first close frame counts, wherever it was cut, and the tunnel goes on until the
+    connections end."""
     pair = open_pair(server, member)
     closer, answerer = pair.side(side)
-    build = client_frame if side == "client" else frame
-    data = build(CLOSE, payload)
+    data = frame_by(side, CLOSE, payload)
     closer.send_pieces([data[:1], data[1:3], data[3:]])
     check_arrives(answerer, data)
-    answer = (frame if side == "client" else client_frame)(CLOSE, close_payload(1002))
+    answer = frame_by(opposite(side), CLOSE, close_payload(1002))
     answerer.send(answer)
     check_arrives(closer, answer)
     assert server.tunnels() == 1
@@ -373,11 +371,31 @@ def test_the_close_code_in_the_line(server, member, side, payload, code):
 
 
 @each_side
+@pytest.mark.parametrize("payload,code", [
+    (b"", 1005), (close_payload(1000), 1000), (close_payload(4999, b"r" * 123), 4999)])
+def test_the_close_code_in_the_line(server, member, side, payload, code):
+    """1005 stands for a close frame without a code."""
+    check_close_code(server, member, side, payload, code)
+
+
+@event_only
+@each_side
+def test_a_close_code_that_may_not_be_sent(start_once, transport, member, side):
+    """Where it passes it stands in the line as any other."""
+    server = start_once(f"""
+WSBalanceFrames lenient
+ProxyPass /raw/ {transport.member_url("ws", member.port)}
+""")
+    server.expect_log("WSB0302" if side == "member" else "WSB0303")
+    check_close_code(server, member, side, close_payload(65535, b"r" * 123), 65535)
+
+
+@each_side
 def test_a_reset_after_a_close_frame(server, member, side):
     """Who has sent a close frame and then resets has broken the connection; the code stays."""
     pair = open_pair(server, member)
     closer, partner = pair.side(side)
-    data = (client_frame if side == "client" else frame)(CLOSE, close_payload(1000))
+    data = frame_by(side, CLOSE, close_payload(1000))
     closer.send(data)
     check_arrives(partner, data)
     closer.reset()
@@ -392,8 +410,7 @@ def test_an_end_in_the_middle_of_a_frame(server, member, side):
     nothing."""
     pair = open_pair(server, member)
     ender, partner = pair.side(side)
-    build = client_frame if side == "client" else frame
-    data = build(TEXT, b"whole") + build(CLOSE, close_payload(1000))[:-1]
+    data = frame_by(side, TEXT, b"whole") + frame_by(side, CLOSE, close_payload(1000))[:-1]
     ender.send(data)
     ender.close()
     assert partner.read_until_eof() == data
@@ -476,8 +493,9 @@ def test_small_frames_never_wait(server, member):
     for connection in (pair.client, pair.member):
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for number in range(rounds):
-        for source, destination in ((pair.client, pair.member), (pair.member, pair.client)):
-            for part in (b"one", b"two"):
+        for side in ("client", "member"):
+            source, destination = pair.side(side)
+            for part in (frame_by(side, TEXT, b"one"), frame_by(side, TEXT, b"two")):
                 began = time.monotonic()
                 source.send(part)
                 check_arrives(destination, part)

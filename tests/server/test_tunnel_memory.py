@@ -71,7 +71,7 @@ def server(start_httpd, conf):
 def taken_from(server, member, path, side):
     """How much a side can send while the other reads nothing; then all of it arrives."""
     pair = open_pair(server, member, path)
-    sender, reader = pair.side(side)
+    sender, reader = pair.endless(side)
     narrow(reader)
     narrow(sender)
     count = send_until_blocked(sender)
@@ -137,6 +137,7 @@ def test_slow_readers_stay_under_the_total(tight_server, transport, member):
     fast = open_pair(server, member)
     pairs = [open_pair(server, member) for _ in range(SLOW_READERS)]
     for pair in pairs:
+        pair.endless("member")
         narrow(pair.client)
         narrow(pair.member)
     check_ours(server, SLOW_READERS + 1)
@@ -235,6 +236,7 @@ def test_what_was_kept_is_given_back(server, transport, member):
     for _ in range(3):
         groups.append([open_pair(server, member) for _ in range(40)])
         for pair in groups[-1]:
+            pair.endless("member")
             narrow(pair.client)
             narrow(pair.member)
         flood = Flood([pair.member for pair in groups[-1]])

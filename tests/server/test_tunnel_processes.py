@@ -161,7 +161,7 @@ def test_a_killed_child_takes_only_its_own_tunnels(start_once, conf, member):
         check_echo(pair)
         pair.close()
     all_quiet(server)
-    assert len(ended(server)) == len(others)
+    wait_until(lambda: len(ended(server)) == len(others), what="a line of each other tunnel")
 
 
 @threaded
@@ -207,6 +207,7 @@ def test_stop_with_open_tunnels(start_once, conf, member):
     idle = [open_pair(server, member) for _ in range(20)]
     slow = [open_pair(server, member) for _ in range(4)]
     for pair in slow:
+        pair.endless("member")
         narrow(pair.client)
         narrow(pair.member)
     flood = Flood([pair.member for pair in slow])
@@ -242,7 +243,7 @@ def test_stop_while_tunnels_are_busy(start_once, conf, member):
 
     with contextlib.ExitStack() as stack:
         for pair in pairs:
-            for source, destination in ((pair.client, pair.member), (pair.member, pair.client)):
+            for source, destination in (pair.endless("client"), pair.endless("member")):
                 stack.enter_context(in_thread(send_until_the_end, source))
                 stack.enter_context(in_thread(read_to_the_end, destination))
         wait_until(lambda: server.tunnels() == 4, what="4 tunnels")

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from frames import BINARY, CLOSE, TEXT, client_frame, close_payload, frame, read_frame
+from frames import BINARY, CLOSE, TEXT, client_frame, close_payload, frame_by, read_frame
 from http_message import parse_head, switching, upgrade_request
 from ours import all_quiet
 from raw_peer import connect
@@ -23,9 +23,10 @@ def server(start_httpd, transport, shared_member):
     return start_httpd(f"ProxyPass /raw/ {transport.member_url('ws', shared_member.port)}")
 
 
-def build(side, opcode, payload=b""):
-    """A frame as this side sends it."""
-    return (client_frame if side == "client" else frame)(opcode, payload)
+def texts(side):
+    """A text of this side, and one of the other, as frames."""
+    opposite = "member" if side == "client" else "client"
+    return frame_by(side, TEXT, b"question"), frame_by(opposite, TEXT, b"answer")
 
 
 def finish(server, pair):
@@ -43,7 +44,7 @@ def test_records_of_any_size(server, member, side, size):
     pair = open_pair(server, member)
     source, destination = pair.side(side)
     source.sock.record_size = size
-    data = build(side, BINARY, os.urandom(min(300 * size, 1 << 20))) * 3
+    data = frame_by(side, BINARY, os.urandom(min(300 * size, 1 << 20))) * 3
     with in_thread(source.send, data):
         check_arrives(destination, data)
     end = finish(server, pair)
@@ -55,7 +56,8 @@ def test_records_of_any_size(server, member, side, size):
 def test_early_frames_in_records_of_any_size(server, member, size):
     """The handshake, and in one write with it frames: httpd has decrypted some of them and has
     some more as it came, when the tunnel begins."""
-    early, first = build("client", BINARY, os.urandom(900)), build("member", TEXT, b"first" * 50)
+    early = frame_by("client", BINARY, os.urandom(900))
+    first = frame_by("member", TEXT, b"first" * 50)
     client = connect(server.port, server.transport)
     client.sock.record_size = size
     client.send(upgrade_request("/raw/") + early)
@@ -78,11 +80,12 @@ def test_a_close_notify_without_a_fin(server, member, side):
     """It is the end of its direction, whatever TCP says; the other direction goes on."""
     pair = open_pair(server, member)
     ender, answerer = pair.side(side)
-    ender.send(b"question")
+    question, answer = texts(side)
+    ender.send(question)
     ender.sock.close_notify()
-    assert answerer.read_until_eof() == b"question" and not answerer.was_truncated
-    answerer.send(b"answer")
-    assert ender.read_exactly(6) == b"answer" and server.tunnels() == 1
+    assert answerer.read_until_eof() == question and not answerer.was_truncated
+    answerer.send(answer)
+    assert ender.read_exactly(len(answer)) == answer and server.tunnels() == 1
     end = finish(server, pair)
     assert (end.reason, end.tls) == (f"{side}-eof", None)
 
@@ -92,11 +95,12 @@ def test_a_fin_without_a_close_notify(server, member, side):
     """It is an end of file too, the other direction goes on, and the line tells it."""
     pair = open_pair(server, member)
     ender, answerer = pair.side(side)
-    ender.send(b"question")
+    question, answer = texts(side)
+    ender.send(question)
     ender.sock.cut()
-    assert answerer.read_until_eof() == b"question"
-    answerer.send(b"answer")
-    assert ender.read_exactly(6) == b"answer"
+    assert answerer.read_until_eof() == question
+    answerer.send(answer)
+    assert ender.read_exactly(len(answer)) == answer
     end = finish(server, pair)
     assert end.reason == f"{side}-eof" and end.tls.startswith("truncated")
 
@@ -106,7 +110,7 @@ def test_no_close_notify_behind_a_close_frame(server, member, side):
     """Many peers leave it out: after the WebSocket's own end nothing can have been cut off."""
     pair = open_pair(server, member)
     closer, answerer = pair.side(side)
-    data = build(side, CLOSE, close_payload(1000))
+    data = frame_by(side, CLOSE, close_payload(1000))
     closer.send(data)
     check_arrives(answerer, data)
     closer.sock.cut()
@@ -120,10 +124,11 @@ def test_a_record_cut_by_a_fin(server, member, side):
     """The whole records before it are delivered, nothing of the cut one is."""
     pair = open_pair(server, member)
     ender, answerer = pair.side(side)
-    ender.send(b"whole")
+    whole = frame_by(side, TEXT, b"whole")
+    ender.send(whole)
     ender.sock.send_raw(b"\x17\x03\x03\x00\x40" + bytes(20))
     ender.sock.cut()
-    assert answerer.read_until_eof() == b"whole"
+    assert answerer.read_until_eof() == whole
     assert finish(server, pair).tls.startswith("truncated")
 
 
@@ -136,9 +141,10 @@ def test_garbage_ends_its_own_tunnel(server, member, side, garbage):
     """What was sent before it is delivered; both sides end at once; others are not disturbed."""
     bystander, pair = open_pair(server, member), open_pair(server, member)
     breaker, partner = pair.side(side)
-    breaker.send(b"before")
+    before = frame_by(side, TEXT, b"before")
+    breaker.send(before)
     breaker.sock.send_raw(garbage)
-    assert partner.read_until_eof() == b"before"
+    assert partner.read_until_eof() == before
     wait_until(lambda: server.tunnels() == 1, AT_ONCE, "the tunnel to end")
     bystander.client.send(client_frame(TEXT, b"hello"))
     assert read_frame(bystander.member) == (TEXT, b"hello", True)

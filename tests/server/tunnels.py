@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 
 import processes
+from frames import endless_head
 from http_message import parse_head, switching, upgrade_request
 from raw_peer import TIMEOUT, connect
 from waiting import SLOWNESS, wait_until
@@ -25,7 +26,8 @@ AT_ONCE = 3.0 / SLOWNESS
 
 LINE = re.compile(
     r"\[wsbalance:(?P<level>\w+)\] .*WSB0301: tunnel ended: client=\S+:(?P<port>\d+) "
-    r"member=(?P<member>\S+) reason=(?P<reason>\S+) close_code=(?P<close_code>\d+) "
+    r"member=(?P<member>\S+) tunnel=(?P<tunnel>[0-9a-f]{16}) reason=(?P<reason>\S+) "
+    r"close_code=(?P<close_code>\d+) closer=(?P<closer>client|member|proxy|-) "
     r"duration_ms=(?P<duration_ms>\d+) "
     r"to_member: bytes=(?P<bytes_to_member>\d+) messages=(?P<messages_to_member>\d+) "
     r"to_client: bytes=(?P<bytes_to_client>\d+) messages=(?P<messages_to_client>\d+)"
@@ -45,9 +47,11 @@ class Ended:
     """The line of one tunnel's end."""
 
     port: int  # The client's.
+    tunnel: str
     level: str
     reason: str
     close_code: int
+    closer: str  # "-": nobody.
     duration_ms: int
     to_member: Passed
     to_client: Passed
@@ -61,8 +65,8 @@ def ended(server):
         match = LINE.search(line)
         assert match, f"not the line of a tunnel's end: {line}"
         found.append(Ended(
-            int(match["port"]), match["level"], match["reason"], int(match["close_code"]),
-            int(match["duration_ms"]),
+            int(match["port"]), match["tunnel"], match["level"], match["reason"],
+            int(match["close_code"]), match["closer"], int(match["duration_ms"]),
             Passed(int(match["bytes_to_member"]), int(match["messages_to_member"])),
             Passed(int(match["bytes_to_client"]), int(match["messages_to_client"])), match["tls"]))
     return found
@@ -87,15 +91,24 @@ class Pair:
         """The connections of this side and of the other."""
         return (self.client, self.member) if name == "client" else (self.member, self.client)
 
+    def endless(self, side):
+        """The same, behind the head of a frame without end: this side may send any bytes, which
+        are payload."""
+        sender, receiver = self.side(side)
+        head = endless_head(side)
+        sender.send(head)
+        check_arrives(receiver, head)
+        return sender, receiver
+
     def close(self):
         self.client.close()
         self.member.close()
 
 
-def open_pair(server, member, path="/raw/", *, early=b"", first=b""):
+def open_pair(server, member, path="/raw/", *, early=b"", first=b"", port=None):
     """Opens a tunnel through a route to the raw member. `early` goes out in one write with the
     client's handshake, `first` with the member's 101; both wait to be read."""
-    client = connect(server.port, server.transport)
+    client = connect(port or server.port, server.transport)
     client.send(upgrade_request(path) + early)
     connection = member.accept()
     connection.read_head()

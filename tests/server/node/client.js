@@ -1,8 +1,10 @@
 // A client by npm ws: opens a WebSocket, sends messages, waits for as many, closes.
-// Argument: a JSON object {url, protocols, headers, messages, count, size}: the messages one by
-// one, then `count` binary ones of `size` bytes at once. Prints a JSON object of what it saw.
+// Argument: a JSON object {url, protocols, headers, messages, count, size, pieces}: the messages
+// one by one, then `count` binary ones of `size` bytes at once, each in so many frames. Prints a
+// JSON object of what it saw.
 'use strict';
 const WebSocket = require('ws');
+const { sendIn } = require('./pieces.js');
 
 const wish = JSON.parse(process.argv[2]);
 const messages = wish.messages || [];
@@ -38,7 +40,7 @@ function next() {
     socket.send(messages[seen.received.length]);
   } else if (!bulkSent && bulk.length) {
     bulkSent = true;
-    bulk.forEach((data) => socket.send(data));
+    bulk.forEach((data) => sendIn(socket, data, true, wish.pieces || 1));
   } else if (seen.bulkInOrder === bulk.length) {
     socket.close(1000);
   }

@@ -1,12 +1,14 @@
 // A member by npm ws: sends back every message, and answers plain HTTP on the same port.
 // Prints its port. Arguments: [path of a unix socket]. With TLS if the environment names the files
-// TLS_CERTIFICATE and TLS_KEY.
+// TLS_CERTIFICATE and TLS_KEY; with DEFLATE it agrees to permessage-deflate; with PIECES each
+// message goes back in so many frames.
 'use strict';
 const crypto = require('crypto');
 const fs = require('fs');
 const http = require('http');
 const https = require('https');
 const { WebSocketServer } = require('ws');
+const { sendIn } = require('./pieces.js');
 
 const tls = process.env.TLS_KEY && {
   cert: fs.readFileSync(process.env.TLS_CERTIFICATE), key: fs.readFileSync(process.env.TLS_KEY),
@@ -36,11 +38,13 @@ function echoRequest(request, response) {
 
 const server = tls ? https.createServer(tls, echoRequest) : http.createServer(echoRequest);
 const sockets = new WebSocketServer({
-  server, maxPayload: 64 * 1024 * 1024,
+  server, maxPayload: 64 * 1024 * 1024, perMessageDeflate: Boolean(process.env.DEFLATE),
   handleProtocols: (protocols) => [...protocols].pop(),  // The last one that is offered.
 });
 sockets.on('connection', (socket) => {
-  socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));
+  socket.on('message', (data, isBinary) => {
+    sendIn(socket, data, isBinary, Number(process.env.PIECES || 1));
+  });
   socket.on('error', () => {});
 });
 const where = process.argv[2] ? [process.argv[2]] : [0, '127.0.0.1'];

@@ -15,6 +15,7 @@
 #include "relay/relay_loop.h"
 #include "relay/tunnel.h"
 #include "support/fake_clock.h"
+#include "unit/relay/frames.h"
 #include "unit/relay/peer.h"
 
 namespace wsbalance::relay {
@@ -25,9 +26,10 @@ inline std::size_t open_descriptors() {
 }
 
 struct EndedTunnels : TunnelObserver {
-  void tunnel_ended(const TunnelSummary& summary, TunnelContext* context) noexcept override {
+  void tunnel_ended(const TunnelSummary& summary,
+                    std::unique_ptr<TunnelContext> context) noexcept override {
     summaries.push_back(summary);
-    contexts.push_back(context);
+    contexts.push_back(context.get());
   }
   std::vector<TunnelSummary> summaries;
   std::vector<TunnelContext*> contexts;  // Only to compare: they are gone.
@@ -42,7 +44,8 @@ struct Ends {
 struct TunnelPlan {
   SocketPair client = make_unix_pair();
   SocketPair member = make_unix_pair();
-  TunnelSettings settings{};
+  // Most tests send bytes that break the rules of frames.
+  TunnelSettings settings = settings_with(protocol::Strictness::lenient);
   std::string_view from_client{};
   std::string_view from_member{};
   std::unique_ptr<TunnelContext> context{};
@@ -60,7 +63,7 @@ class Bench {
       : budget(buffer_total_bytes_max) {}
 
   Ends start(TunnelPlan plan = {}) {
-    auto tunnel = std::make_unique<Tunnel>(plan.settings, std::move(plan.context));
+    auto tunnel = std::make_unique<Tunnel>(shared(plan.settings), std::move(plan.context));
     tunnel->adopt({std::move(plan.client.near), std::move(plan.client_tls)},
                   {std::move(plan.member.near), std::move(plan.member_tls)},
                   as_bytes(plan.from_client), as_bytes(plan.from_member));

@@ -21,7 +21,8 @@ namespace {
 using namespace std::chrono_literals;
 
 struct CountingObserver : TunnelObserver {
-  void tunnel_ended(const TunnelSummary& summary, TunnelContext*) noexcept override {
+  void tunnel_ended(const TunnelSummary& summary,
+                    std::unique_ptr<TunnelContext>) noexcept override {
     messages += summary.to_member.messages;
     ++ends;
   }
@@ -36,7 +37,7 @@ struct RunningRelay {
   ~RunningRelay() { relay.stop(10s); }
 
   Ends submit(TunnelPlan plan = {}) {
-    auto tunnel = std::make_unique<Tunnel>(plan.settings, nullptr);
+    auto tunnel = std::make_unique<Tunnel>(shared(plan.settings), nullptr);
     tunnel->adopt({std::move(plan.client.near), nullptr}, {std::move(plan.member.near), nullptr},
                   {}, {});
     relay.submit(std::move(tunnel));
@@ -97,8 +98,8 @@ TEST_CASE("a stop closes the tunnels that are open and reports none", "[relay]")
   std::vector<Ends> all;
   for (int i = 0; i < 20; ++i) {
     all.push_back(running.submit());
-    all.back().client.send("x");
-    REQUIRE(wait_received(all.back().member, "x"));
+    all.back().client.send("data");
+    REQUIRE(wait_received(all.back().member, "data"));
   }
   CHECK(running.open_tunnels == 20);
   CHECK(running.relay.stop(10s));
@@ -139,7 +140,7 @@ TEST_CASE("a relay that was never started stops and closes what it was given", "
   std::atomic<std::uint32_t> open_tunnels{0};
   Relay relay({.threads = 1}, observer, open_tunnels);
   TunnelPlan plan;
-  auto tunnel = std::make_unique<Tunnel>(plan.settings, nullptr);
+  auto tunnel = std::make_unique<Tunnel>(shared(plan.settings), nullptr);
   tunnel->adopt({std::move(plan.client.near), nullptr}, {std::move(plan.member.near), nullptr}, {},
                 {});
   relay.submit(std::move(tunnel));
@@ -171,7 +172,7 @@ TEST_CASE("a stop works in a signal handler that interrupts a submitting thread"
       for (int i = 0; stop_result < 0; i = std::min(i + 1, 300)) {
         if (i == 300) continue;
         TunnelPlan plan;
-        auto tunnel = std::make_unique<Tunnel>(plan.settings, nullptr);
+        auto tunnel = std::make_unique<Tunnel>(shared(plan.settings), nullptr);
         tunnel->adopt({std::move(plan.client.near), nullptr},
                       {std::move(plan.member.near), nullptr}, {}, {});
         running.relay.submit(std::move(tunnel));
@@ -192,8 +193,8 @@ TEST_CASE("a stop works in a signal handler that interrupts a submitting thread"
 TEST_CASE("relay threads have a name and all signals blocked", "[relay]") {
   RunningRelay running(2);
   Ends ends = running.submit();
-  ends.client.send("x");
-  REQUIRE(wait_received(ends.member, "x"));
+  ends.client.send("data");
+  REQUIRE(wait_received(ends.member, "data"));
   int found = 0;
   REQUIRE(wait_until([&found] {
     found = 0;

@@ -229,7 +229,7 @@ TEST_CASE("without a byte moving a half-closed tunnel ends after the close timeo
 
 TEST_CASE("each byte that moves starts the close timeout anew", "[relay]") {
   Bench bench;
-  Ends ends = bench.start();
+  Ends ends = bench.start({.settings = settings_with(protocol::Strictness::off)});
   ends.client.end_writing();
   CHECK(bench.run_until_quiet());
   for (int i = 0; i < 20; ++i) {
@@ -486,7 +486,7 @@ TEST_CASE("tunnels are taken in the order in which they were submitted", "[relay
     auto context = std::make_unique<TunnelContext>();
     submitted.push_back(context.get());
     // Without descriptors it ends when it is taken.
-    bench.loop.submit(std::make_unique<Tunnel>(TunnelSettings{}, std::move(context)));
+    bench.loop.submit(std::make_unique<Tunnel>(shared({}), std::move(context)));
   }
   bench.loop.turn(0ms);
   CHECK(bench.ended.contexts == submitted);
