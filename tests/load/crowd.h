@@ -96,7 +96,7 @@ class Crowd {
   bool reads_ = true;  // Else only the head of the answer.
   std::vector<std::unique_ptr<Peer>> peers_;
   std::map<int, unsigned long> answers_;  // By status; 0 is none at all.
-  unsigned long shaking_ = 0, open_ = 0, closed_ = 0, unclean_ = 0, retry_after_ = 0;
+  unsigned long shaking_ = 0, open_ = 0, closed_ = 0, unclean_ = 0, retry_after_ = 0, pings_ = 0;
 
  private:
   void begin() {
@@ -141,9 +141,13 @@ class Crowd {
     while (reads_ && (peer.state == Peer::open || peer.state == Peer::closing) &&
            take_frame(peer.in, opcode, payload)) {
       if (opcode == kClose) peer.received = kSawClose;
-      if (opcode != kClose) received(peer, payload);
+      if (opcode < kClose) received(peer, payload);
+      if (opcode == kPing) {
+        ++pings_;
+        peer.out += answer_to(opcode, payload, true);
+      }
     }
-    return more;
+    return more && peer.flush();
   }
 
   void answered(Peer& peer) {

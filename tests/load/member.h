@@ -47,7 +47,8 @@ class Member {
     int opcode = 0;
     std::string payload;
     while (peer.state == Peer::open && take_frame(peer.in, opcode, payload)) {
-      peer.out += frame(opcode, payload, false);
+      peer.out +=
+          opcode < kPing ? frame(opcode, payload, false) : answer_to(opcode, payload, false);
       if (opcode == kClose) peer.state = Peer::closing;
     }
     static const std::string block = frame(kBinary, std::string(16384, 'x'), false);

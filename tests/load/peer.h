@@ -23,6 +23,8 @@ namespace load {
 
 inline constexpr int kBinary = 2;
 inline constexpr int kClose = 8;
+inline constexpr int kPing = 9;
+inline constexpr int kPong = 10;
 inline constexpr std::string_view kCloseNormal{"\x03\xe8", 2};
 
 inline std::string base64(const unsigned char* bytes, std::size_t count) {
@@ -69,6 +71,11 @@ inline std::string frame(int opcode, std::string_view payload, bool masked) {
   out += mask;
   for (std::size_t i = 0; i < size; ++i) out += static_cast<char>(payload[i] ^ mask[i % 4]);
   return out;
+}
+
+// What a frame is answered with of itself: a ping with its pong (RFC 6455 5.5.2), others with nothing.
+inline std::string answer_to(int opcode, std::string_view payload, bool masked) {
+  return opcode == kPing ? frame(kPong, payload, masked) : std::string();
 }
 
 // Takes one whole frame from the front of `in`, unmasked; false if there is none yet.

@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 
 #include <csignal>
+#include <numeric>
+#include <optional>
 #include <thread>
 
 #include "load/crowd.h"
@@ -21,7 +23,8 @@ constexpr char kUsage[] =
     "               [--hold SECONDS]   opens, echoes and compares on all, holds, closes\n"
     "wsload slow    --port P --path /ws/push --count N --seconds S [--read BYTES_PER_SECOND]\n"
     "wsload shakes  --port P --path /ws/hang --count N --seconds S   handshakes all at once\n"
-    "wsload pair    --port P --path /ws/ --seconds S   one tunnel, message after message\n"
+    "wsload pair    --port P --path /ws/ --seconds S [--other-port P]\n"
+    "    one tunnel, message after message; with another one in turns, to compare them\n"
     "wsload get     --port P --path / --seconds S      one ordinary GET after the other\n"
     "All but serve take --tls: TLS 1.3, whatever certificate the server shows.\n";
 
@@ -56,9 +59,10 @@ class Tunnels : public Crowd {
       write(*peer, frame(kClose, kCloseNormal, true));
     }
     run(kPhaseSeconds, [&] { return closed_ + unclean_ == left; });
-    std::printf("opened=%lu refused=%lu echoed=%lu wrong=%lu lost=%lu closed=%lu seconds=%.1f\n",
-                opened, count_ - opened, echoed_, wrong_, opened - left, closed_,
-                ms_since(start) / 1000);
+    std::printf(
+        "opened=%lu refused=%lu echoed=%lu wrong=%lu lost=%lu closed=%lu pings=%lu seconds=%.1f\n",
+        opened, count_ - opened, echoed_, wrong_, opened - left, closed_, pings_,
+        ms_since(start) / 1000);
   }
 
  private:
@@ -160,38 +164,81 @@ std::string read_until(Peer& peer, const std::string& end) {
   }
 }
 
-void print_times(const char* what, std::vector<double>& times, unsigned long failed) {
-  std::sort(times.begin(), times.end());
-  const double most = times.empty() ? 0 : times.back();
-  const double p99 = times.empty() ? 0 : times[times.size() * 99 / 100];
-  std::printf("%s=%zu failed=%lu p99_ms=%.1f max_ms=%.1f\n", what, times.size(), failed, p99, most);
+// Of the sorted `times`, in ms.
+double at_share(const std::vector<double>& times, std::size_t percent) {
+  return times.empty() ? 0 : times[std::min(times.size() - 1, times.size() * percent / 100)];
 }
 
+void print_times(const char* what, std::vector<double>& times, unsigned long failed) {
+  std::sort(times.begin(), times.end());
+  std::printf("%s=%zu failed=%lu p99_ms=%.1f max_ms=%.1f", what, times.size(), failed,
+              at_share(times, 99), at_share(times, 100));
+}
+
+// An open tunnel in which each message is echoed before the next one is sent.
+class Pair {
+ public:
+  Pair(unsigned long port, const std::string& path, const Tls& tls) : peer_(dial(port, tls)) {
+    peer_->out = request(path, new_key());
+    alive_ = peer_->flush() && read_until(*peer_, "\r\n\r\n").starts_with("HTTP/1.1 101 ");
+  }
+
+  // False if that was the last one.
+  bool echo() {
+    if (!alive_) return false;
+    const std::string sent = "message " + std::to_string(times.size());
+    const auto before = Clock::now();
+    peer_->out = frame(kBinary, sent, true);
+    int opcode = 0;
+    std::string echo;
+    alive_ = peer_->flush();
+    while (alive_ && !take_frame(peer_->in, opcode, echo)) {
+      const std::size_t had = peer_->in.size();
+      alive_ = peer_->fill(65536) && peer_->in.size() > had;
+    }
+    alive_ = alive_ && echo == sent;
+    times.push_back(ms_since(before));
+    return alive_;
+  }
+
+  unsigned long failed() const { return alive_ ? 0 : 1; }
+  double mean() const {
+    return std::accumulate(times.begin(), times.end(), 0.0) / static_cast<double>(times.size());
+  }
+
+  std::vector<double> times;
+
+ private:
+  std::unique_ptr<Peer> peer_;
+  bool alive_;
+};
+
+// With two tunnels they take turns, message by message: whatever else the machine does meets both.
 void run_pair(const Options& options) {
   const auto start = Clock::now();
   const double limit_ms = 1000.0 * static_cast<double>(number(options, "seconds", 10));
-  const auto peer = dial(number(options, "port", 0), client_tls(options));
-  peer->out = request(option(options, "path", "/ws/"), new_key());
-  std::vector<double> times;
-  unsigned long failed = 1;
-  if (peer->flush() && read_until(*peer, "\r\n\r\n").starts_with("HTTP/1.1 101 ")) {
-    failed = 0;
-    while (ms_since(start) < limit_ms && failed == 0) {
-      const std::string sent = "message " + std::to_string(times.size());
-      const auto before = Clock::now();
-      peer->out = frame(kBinary, sent, true);
-      int opcode = 0;
-      std::string echo;
-      bool alive = peer->flush();
-      while (alive && !take_frame(peer->in, opcode, echo)) {
-        const std::size_t had = peer->in.size();
-        alive = peer->fill(65536) && peer->in.size() > had;
-      }
-      failed += alive && echo == sent ? 0 : 1;
-      times.push_back(ms_since(before));
-    }
+  const std::string path = option(options, "path", "/ws/");
+  const Tls tls = client_tls(options);
+  Pair pair(number(options, "port", 0), path, tls);
+  const bool has_other = options.contains("other-port");
+  std::optional<Pair> other;
+  if (has_other) other.emplace(number(options, "other-port", 0), path, tls);
+  while (ms_since(start) < limit_ms && pair.echo() && (!other || other->echo())) {
   }
-  print_times("echoes", times, failed);
+  print_times("echoes", pair.times, pair.failed() + (other ? other->failed() : 0));
+  if (other && !other->times.empty()) {
+    std::sort(other->times.begin(), other->times.end());
+    const auto print_ratio = [](const char* what, double a, double b) {
+      std::printf(" %s_us=%.1f other_%s_us=%.1f %s_ratio=%.3f", what, 1000 * a, what, 1000 * b,
+                  what, a / b);
+    };
+    for (const std::size_t percent : {50UL, 99UL}) {
+      print_ratio(percent == 50 ? "p50" : "p99", at_share(pair.times, percent),
+                  at_share(other->times, percent));
+    }
+    print_ratio("mean", pair.mean(), other->mean());
+  }
+  std::printf("\n");
 }
 
 void run_gets(const Options& options) {
@@ -211,6 +258,7 @@ void run_gets(const Options& options) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   print_times("gets", times, failed);
+  std::printf("\n");
 }
 
 }  // namespace
