@@ -7,7 +7,8 @@
 // The rule. While half of the maximum is free, each direction may keep what its settings allow.
 // Above that, at most kTightLimit. And a direction reads at most as much as it could still keep, so
 // the maximum holds even if nobody takes anything: exactly with one relay thread, and with more
-// of them within one read a thread, because they look before they take and do not lock.
+// of them within one read a thread, because they look before they take and do not lock. Only a
+// control frame of ours is kept in any case.
 // Where nothing may be kept any more, a direction that holds nothing passes bytes through: it looks
 // at what has come without taking it from the socket, offers it to the destination, and then takes
 // only what the destination took. So a pair that reads what it is sent goes on at any time,

@@ -153,8 +153,8 @@ std::span<std::byte> Direction::behind_held(std::span<std::byte> read_buffer) co
   return read_buffer.subspan(held_size_);
 }
 
-// While a close frame of ours waits for the end of a frame, nothing behind that is read; nor behind a
-// header that went on in part: it is no pong of ours, but what comes after it may be.
+// While a close frame of ours waits for the end of a frame, nothing behind that is read; nor behind
+// a header that went on in part: it is no pong of ours, but what comes after it may be.
 std::span<std::byte> Direction::limited(std::span<std::byte> into,
                                         std::size_t bytes_max) const noexcept {
   bytes_max = held_sent_ > 0 ? 1 : std::min(bytes_max, into.size());

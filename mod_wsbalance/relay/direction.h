@@ -89,8 +89,8 @@ class Direction {
   // source is read only to see its close frame and its end.
   void close() noexcept { is_closing_ = true; }
 
-  // The boundary behind close() is here. Nothing more is read before our close frame is put: what is
-  // dropped moves the scanner on, and the place would be lost.
+  // The boundary behind close() is here. Nothing more is read before our close frame is put: what
+  // is dropped moves the scanner on, and the place would be lost.
   bool waits_for_close() const noexcept;
 
   // Our close frame, once, if waits_for_close().

@@ -140,5 +140,62 @@ TEST_CASE("without memory too, a close of ours follows the frame whose header wa
   CHECK(ends.member.received().find(frame, before + frame.size()) == std::string::npos);
 }
 
+TEST_CASE("the end of a side that a rate makes wait is no event without end", "[relay][life]") {
+  const bool is_tcp = GENERATE(false, true);
+  const int how = GENERATE(range(0, 4));
+  CAPTURE(is_tcp, how);
+  Bench bench;
+  TunnelPlan plan = is_tcp ? tcp_plan() : TunnelPlan{};
+  plan.settings = {};
+  plan.settings.message_rate = {.per_second = 10, .burst = 10};
+  Ends ends = bench.start(std::move(plan));
+  std::string sent;
+  for (int count = 0; count < 200; ++count) sent += masked_text("x");
+  ends.client.send(sent);
+  CHECK(bench.run_until_received(ends.member, sent));
+  ends.client.send(masked_text("last"));
+  sent += masked_text("last");
+  if (how == 1) ends.client.end_writing();
+  if (how >= 2) ends.client.close();
+  if (how == 3) ends.member.end_writing();
+  CHECK(bench.run_until_quiet());
+  bench.advance(10s);
+  CHECK(bench.run_until_quiet());
+  CHECK_FALSE(bench.has_ended());
+  ends.member.send(text_frame("hello"));  // A client that is gone resets its connection.
+  CHECK(bench.run_until_quiet());
+  bench.advance(15s);
+  if (!is_tcp || how < 2) CHECK(bench.run_until_received(ends.member, sent));
+  ends.client.close();
+  ends.member.close();
+  CHECK(bench.run_until([&] { return bench.has_ended(); }));
+  CHECK(bench.budget.bytes_held() == 0);
+}
+
+TEST_CASE("a held part of a header goes on at the end of its side, and not behind a close of ours",
+          "[relay][life]") {
+  const bool is_closed = GENERATE(false, true);
+  Bench bench;
+  TunnelPlan plan = strict_plan();
+  plan.settings.times.lifetime = 10s;
+  const std::string part = masked_frame(0x82, std::string(200, 'x')).substr(0, 5);
+  const std::string first = masked_text("first") + part;
+  plan.from_client = first;
+  Ends ends = bench.start(std::move(plan));
+  CHECK(bench.run_until_received(ends.member, masked_text("first")));
+  if (is_closed) bench.advance(10100ms);
+  ends.client.end_writing();
+  CHECK(bench.run_until_quiet());
+  ends.member.take();
+  CHECK(ends.member.saw_end());
+  if (is_closed) {
+    CHECK(count_closes(ends.member) == 1);
+    CHECK(frames_of(ends.member.received()).size() == 2);
+    CHECK(ends.member.received().find(part) == std::string::npos);
+  } else {
+    CHECK(ends.member.received() == first);
+  }
+}
+
 }  // namespace
 }  // namespace wsbalance::relay
