@@ -266,11 +266,11 @@ ProxyPass /raw/ ws://127.0.0.1:{shared_member.port}/
 
 # -- Rates: throttle ------------------------------------------------------------------------------
 
-def check_throttled(server, pair, side="client"):
-    """The tunnel ended as the client wished, and a limit made that side wait."""
+def check_throttled(server, pair):
+    """The tunnel ended as its sides wished, and a limit made one of them wait."""
     pair.close()
     line = logged(server, pair.port)
-    assert line["throttled"] > 0 and line["reason"] == f"{side}-eof"
+    assert line["throttled"] > 0 and line["reason"].endswith(("-eof", "-error"))
     return line
 
 
@@ -457,7 +457,7 @@ def test_a_flood_of_pings_is_throttled(server, member, side):
     assert time.monotonic() - began >= (count - 100 + 1) / PINGS_PER_SECOND
     sender.end_sending()
     assert ends_within(receiver, AT_ONCE)
-    check_throttled(server, pair, side)
+    assert check_throttled(server, pair)["reason"] == f"{side}-eof"
 
 
 @event_only
@@ -482,7 +482,7 @@ def test_sections_merge(server, member):
     check_passes(pair, fragments(2000, 2000) * 50)
     pair.close()
     line = logged(server, pair.port)
-    assert (line["reason"], line["throttled"]) == ("client-eof", 0)
+    assert line["throttled"] == 0 and line["reason"].endswith(("-eof", "-error"))
 
     pair = open_pair(server, member, "/outer/other/")
     check_passes(pair, fragments(20, 20))

@@ -215,7 +215,8 @@ def test_httpds_timeouts_never_end_a_tunnel(server, member, vhost_ports):
         check_arrives(receiver, data[side])
     for pair in (silent, halfway):
         pair.close()
-        assert end_of(server, pair.port).reason in ("client-eof", "client-error")
+        # Which of the two ends comes first is open.
+        assert end_of(server, pair.port).reason.endswith(("-eof", "-error"))
 
 
 @event_only
