@@ -122,7 +122,7 @@ void RelayLoop::move_if_over(Tunnel& tunnel) noexcept {
 void RelayLoop::report_ended() noexcept {
   while (ended_.is_linked()) {
     auto* const tunnel = static_cast<Tunnel*>(ended_.next());
-    observer_.tunnel_ended(tunnel->summary(), std::move(tunnel->context_));
+    observer_.tunnel_ended(tunnel->summary(), tunnel->take_context());
     delete tunnel;
     count_closed();
   }

@@ -253,8 +253,10 @@ void Tunnel::settle(LoopServices& loop) noexcept {
     }
   }
   if (is_over()) return;
-  if (is_complete()) return finish(reason_for_end(), loop);
-  if (!is_ending_ && has_end_begun()) begin_end(loop);
+  if (has_end_begun()) {
+    if (is_complete()) return finish(reason_for_end(), loop);
+    if (!is_ending_) begin_end(loop);
+  }
   if (!update_watch(Side::client, loop) || !update_watch(Side::member, loop)) {
     finish(EndReason::resources, loop);
   }

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "relay/direction.h"
 #include "relay/endpoint.h"
@@ -71,7 +72,7 @@ class Tunnel : private ListNode {
 
   // Of a tunnel that is over.
   TunnelSummary summary() const noexcept;
-  TunnelContext* context() const noexcept { return context_.get(); }
+  std::unique_ptr<TunnelContext> take_context() noexcept { return std::move(context_); }
 
   // Closes the descriptors by system calls only, and nothing else: it leaks what TLS holds.
   void close_descriptors() noexcept;
@@ -143,6 +144,10 @@ class Tunnel : private ListNode {
               LoopServices& loop) noexcept;
   void end_throttles(LoopServices& loop) noexcept;
   void arm_timer(LoopServices& loop) noexcept;
+  bool can_be_pinged() const noexcept {
+    // A ping stands between frames of one direction, and its pong comes in the other one.
+    return to_member_.is_followed() && to_client_.is_followed();
+  }
   void act_on_clock(LoopServices& loop) noexcept;
   void send_ping(Side side, LoopServices& loop) noexcept;
   void refuse(Side offender, LoopServices& loop) noexcept;

@@ -26,6 +26,7 @@ constexpr std::size_t kReadOfLimitedMessages = 4 * 1024;
 // A ping that is due waits for a boundary and for an empty queue.
 constexpr std::chrono::milliseconds kPingRetry{250};
 
+// A few ticks of the timer wheel, which may be a tick behind.
 constexpr std::chrono::milliseconds kAfterThisTurn{3};
 
 // What the close frame says beside its code.
@@ -139,7 +140,7 @@ void Tunnel::arm_timer(LoopServices& loop) noexcept {
   }
   for (const Side side : {Side::client, Side::member}) {
     if (end(side).is_throttled) at = std::min(at, end(side).ready_at);
-    if (is_ending_) continue;
+    if (is_ending_ || !can_be_pinged()) continue;
     const auto interval = settings_.times.ping_interval[static_cast<std::size_t>(side)];
     // An answer to a ping makes the next one due before the end of its timeout.
     if (interval.count() > 0) at = std::min(at, loop.now + interval);
@@ -185,7 +186,7 @@ void Tunnel::send_ping(Side side, LoopServices& loop) noexcept {
   Direction& direction = to(side);
   const bool has_room =
       direction.is_empty() && !direction.wants_destination() && !end(side).endpoint.wants_flush();
-  if (!has_room || !direction.at_boundary() || !from(side).is_followed()) return;
+  if (!has_room || !direction.at_boundary() || !can_be_pinged()) return;
   if (ping_tag_ == protocol::PingTag{}) {
     ping_tag_ = std::bit_cast<protocol::PingTag>(loop.random() | 1);
   }
