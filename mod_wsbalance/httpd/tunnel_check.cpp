@@ -34,9 +34,9 @@ void look_at_ping(const DirConfig& config, Side side, std::vector<std::string>& 
     found.push_back("WSBalancePing cannot ping the " + name + ": WSBalanceFrames is off for the " +
                     name_of_other + ", and a ping has to stand between two of its frames");
   } else if (is_off(side)) {
-    found.push_back("WSBalancePing cannot tell a pong of the " + name +
-                    " from its other frames, because WSBalanceFrames is off for it: the " +
-                    name_of_other + " gets pongs that it did not ask for");
+    found.push_back("WSBalancePing does not ping the " + name +
+                    ": WSBalanceFrames is off for it, and a pong of the " + name +
+                    " could not be kept from the " + name_of_other);
   }
 }
 

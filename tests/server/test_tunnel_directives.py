@@ -121,7 +121,7 @@ PING_CLIENT, PING_MEMBER = "WSBalancePing 30s client\n", "WSBalancePing 30s memb
 MAX_FRAME = "WSBalanceMaxFrame 64k\n"
 
 NO_PING_TO_CLIENT, NO_PING_TO_MEMBER = "cannot ping the client", "cannot ping the member"
-NO_PONG_OF_CLIENT, NO_PONG_OF_MEMBER = "a pong of the client", "a pong of the member"
+NO_PONG_OF_CLIENT, NO_PONG_OF_MEMBER = "a pong of the client could", "a pong of the member could"
 
 
 def section(kind, lines):
