@@ -21,9 +21,17 @@ def frame(opcode, payload=b"", *, fin=True, mask=None, rsv=0):
     return head + mask + apply_mask(payload, mask)
 
 
+def opposite(side):
+    return "member" if side == "client" else "client"
+
+
+def builder(side):
+    """What makes a frame as this side sends it, "client" or "member"."""
+    return client_frame if side == "client" else frame
+
+
 def frame_by(side, opcode, payload=b"", **options):
-    """A frame as this side sends it, "client" or "member"."""
-    return (client_frame if side == "client" else frame)(opcode, payload, **options)
+    return builder(side)(opcode, payload, **options)
 
 
 def endless_head(side):

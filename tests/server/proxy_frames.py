@@ -1,19 +1,42 @@
 """Frames that httpd itself sends into a tunnel: its pings, and the close frames that end it. And
 the lines of such ends."""
 
+import contextlib
 import json
 
-from frames import (CLOSE, PING, PONG, client_frame, close_payload, frame, read_frame,
+import node_peer
+from frames import (CLOSE, PING, PONG, TEXT, close_payload, frame_by, opposite, read_frame,
                     read_frame_and_mask)
+from http_message import parse_head, switching, upgrade_request
+from raw_peer import connect
 from tail import Tail
-from tunnels import end_of
-from waiting import wait_until
+from tunnels import AT_ONCE, Pair, end_of, ends_within, in_thread
+from waiting import SLOWNESS, wait_until
 
-BUILD = {"client": client_frame, "member": frame}  # A frame as this side sends it.
+LOG_LINE = "WSBalanceLog tunnels.json\n"
 
 
-def opposite(side):
-    return "member" if side == "client" else "client"
+def header(side, first_byte, length, width):
+    """A header as this side sends it, whose length stands in so many bytes: 0 (7 bits), 2 or 8. The
+    mask is zero, so that a payload stands behind it as it is."""
+    mask_bit, mask = (0x80, bytes(4)) if side == "client" else (0, b"")
+    code = {0: length, 2: 126, 8: 127}[width]
+    written = length.to_bytes(width, "big") if width else b""
+    return bytes([first_byte, mask_bit | code]) + written + mask
+
+
+def open_agreed(server, member, path, extensions, *, offered=None):
+    """Opens a tunnel in whose handshake the member agrees to these extensions (None: to none)."""
+    def field(value):
+        return [("Sec-WebSocket-Extensions", value)] if value else []
+
+    client = connect(server.port, server.transport)
+    client.send(upgrade_request(path, add=field(offered or extensions)))
+    connection = member.accept(client=client)
+    connection.read_head()
+    connection.send(switching(add=field(extensions)))
+    assert parse_head(client.read_head()).status == 101
+    return Pair(client, connection)
 
 
 def read_own(connection, side):
@@ -34,7 +57,7 @@ def read_ping(connection, side):
 def answer_ping(connection, side):
     """Reads a ping and sends its pong; the payload."""
     payload = read_ping(connection, side)
-    connection.send(BUILD[side](PONG, payload))
+    connection.send(frame_by(side, PONG, payload))
     return payload
 
 
@@ -52,7 +75,7 @@ def read_until_close(connection):
 
 
 def answer_close(connection, side, code=1001):
-    connection.send(BUILD[side](CLOSE, close_payload(code)))
+    connection.send(frame_by(side, CLOSE, close_payload(code)))
 
 
 def check_closes(pair, text):
@@ -63,6 +86,37 @@ def check_closes(pair, text):
         answer_close(pair.side(side)[0], side)
     assert pair.client.is_ended() and pair.member.is_ended()
     pair.close()
+
+
+def check_refused(pair, side, code, text):
+    """This side sent what may not pass: it gets this code and the end of its stream, the other one
+    1001, and nothing comes behind that. Both do then what they should: the tunnel ends at once."""
+    offender, bystander = pair.side(side)
+    read_close(bystander, opposite(side), text.encode())
+    read_close(offender, side, text.encode(), code)
+    assert ends_within(offender, AT_ONCE)
+    bystander.send(frame_by(opposite(side), CLOSE, close_payload(1001)))
+    offender.close()
+    assert ends_within(bystander, AT_ONCE)
+    bystander.close()
+
+
+@contextlib.contextmanager
+def npm_client(server, member, path):
+    """npm ws as the client of a tunnel, which has said hello: the member's connection, and a dict
+    of what the client saw, filled behind the block."""
+    seen = {}
+
+    def run():
+        url = server.transport.client_url(server.port, path)
+        seen.update(node_peer.run_client(url, server.transport, messages=["hello"]))
+
+    node_peer.install()
+    with in_thread(run):
+        connection = member.accept(60 * SLOWNESS)
+        connection.send(switching(parse_head(connection.read_head()).get("Sec-WebSocket-Key")))
+        assert read_frame(connection) == (TEXT, b"hello", True)
+        yield connection, seen
 
 
 def line_of(server, port):
@@ -84,9 +138,17 @@ def line_of(server, port):
     return line
 
 
+def check_ended(server, port, reason, code):
+    """The tunnel log says that it ended for this reason, by a close frame of ours if there is a
+    code; returns the line."""
+    line = line_of(server, port)
+    expected = (reason, code, "proxy" if code else None)
+    assert (line["reason"], line["close_code"], line["closer"]) == expected
+    return line
+
+
 def check_line(server, pair, reason, shortest_ms, close_code=1001):
-    """Both logs have this end of the tunnel, by httpd and not too early; the JSON object."""
-    line = line_of(server, pair.port)
-    assert (line["reason"], line["close_code"], line["closer"]) == (reason, close_code, "proxy")
+    """The same, and not too early."""
+    line = check_ended(server, pair.port, reason, close_code)
     assert line["duration_ms"] >= shortest_ms
     return line

@@ -13,10 +13,10 @@ from typing import Callable
 import pytest
 
 import node_peer
-from frames import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame, close_payload,
-                    frame, read_frame)
-from our_close import (BUILD, LOG_LINE, check_closed, check_ended, check_refused, header, logged,
-                       open_agreed, opposite)
+from frames import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, builder, close_payload,
+                    frame_by, opposite, read_frame)
+from proxy_frames import (LOG_LINE, check_ended, check_refused, header, line_of, open_agreed,
+                          read_close)
 from tunnels import AT_ONCE, check_arrives, ends_within, in_thread, open_pair
 from waiting import SLOWNESS, wait_until
 from ws_peer import EchoMember, connect, connected
@@ -48,7 +48,7 @@ class Broken:
 
 def broken(name, rule, opcode, payload=b"secret", **options):
     begun = options.pop("begun", False)
-    return Broken(name, rule, lambda side: BUILD[side](opcode, payload, **options), begun)
+    return Broken(name, rule, lambda side: frame_by(side, opcode, payload, **options), begun)
 
 
 def broken_header(name, rule, first_byte, length, width, payload=b"secret"):
@@ -75,8 +75,8 @@ LOST = [
     broken_header("2^64-1", TOO_LARGE, FIN | BINARY, (1 << 64) - 1, 8),
 ]
 FOLLOWED = [
-    Broken("masking", MASKING, lambda side: BUILD[opposite(side)](TEXT, b"secret")),
-    Broken("masking of a ping", MASKING, lambda side: BUILD[opposite(side)](PING, b"secret")),
+    Broken("masking", MASKING, lambda side: frame_by(opposite(side), TEXT, b"secret")),
+    Broken("masking of a ping", MASKING, lambda side: frame_by(opposite(side), PING, b"secret")),
     *[broken(f"opcode {opcode}", OPCODE, opcode) for opcode in (3, 7, 11, 15)],
     broken("rsv1", RESERVED, TEXT, rsv=RSV1),
     broken("rsv2", RESERVED, BINARY, rsv=RSV2),
@@ -105,7 +105,7 @@ MASKING_CASE, LOST_CASE = FOLLOWED[0], LOST[0]
 
 def good_before(case, side):
     """Right frames, behind which the broken one stands."""
-    build = BUILD[side]
+    build = builder(side)
     data = build(TEXT, b"good") + build(PING, b"x" * 125) + build(BINARY, os.urandom(126))
     return data + (build(TEXT, b"begun", fin=False) if case.begun else b"")
 
@@ -169,7 +169,7 @@ def test_strict(server, member, side, case, way):
     offender, bystander = pair.side(side)
     good, bad = good_before(case, side), case.build(side)
     if way == "one write":
-        offender.send(good + bad + BUILD[side](TEXT, b"behind"))
+        offender.send(good + bad + frame_by(side, TEXT, b"behind"))
     else:
         offender.send_pieces(bytes([byte]) for byte in good + bad[:200])
     check_arrives(bystander, good)
@@ -185,7 +185,7 @@ def test_strict(server, member, side, case, way):
 def test_strict_under_each_mpm(server, member, side):
     allow_told(server)
     pair = open_pair(server, member, "/strict/")
-    pair.side(side)[0].send(BUILD[side](TEXT, b"good") + MASKING_CASE.build(side))
+    pair.side(side)[0].send(frame_by(side, TEXT, b"good") + MASKING_CASE.build(side))
     assert read_frame(pair.side(side)[1]) == (TEXT, b"good", True)
     check_refused(pair, side, 1002, "protocol error")
     check_ended(server, pair.port, f"protocol-{side}", 1002)
@@ -199,10 +199,10 @@ def test_close_codes_for_the_wire_pass(server, member, side, code):
     """RFC 6455 7.4 and IANA's registry."""
     pair = open_pair(server, member, "/strict/")
     first, second = pair.side(side)
-    first.send(BUILD[side](CLOSE, close_payload(code, b"bye")))
+    first.send(frame_by(side, CLOSE, close_payload(code, b"bye")))
     assert read_frame(second) == (CLOSE, close_payload(code, b"bye"), True)
     pair.close()
-    line = logged(server, pair.port)
+    line = line_of(server, pair.port)
     assert (line["reason"], line["close_code"]) == (f"{side}-close", code)
     assert line[f"violations_by_{side}"] == 0
 
@@ -212,7 +212,7 @@ def test_close_codes_for_the_wire_pass(server, member, side, code):
 def test_strict_right_behind_the_handshake(server, member, side):
     """What comes in one write with the handshake, or with its answer, is held to the rules too."""
     allow_told(server)
-    data = BUILD[side](TEXT, b"good") + MASKING_CASE.build(side)
+    data = frame_by(side, TEXT, b"good") + MASKING_CASE.build(side)
     pair = open_pair(server, member, "/strict/",
                      **{"early" if side == "client" else "first": data})
     assert read_frame(pair.side(side)[1]) == (TEXT, b"good", True)
@@ -227,7 +227,7 @@ def test_strict_behind_much_that_a_slow_reader_has_not_read(server, member, side
     allow_told(server)
     pair = open_pair(server, member, "/strict/")
     offender, bystander = pair.side(side)
-    good = BUILD[side](BINARY, os.urandom(8 * MB))
+    good = frame_by(side, BINARY, os.urandom(8 * MB))
     with in_thread(offender.send, good + MASKING_CASE.build(side)):
         assert bystander.has_data(20 * SLOWNESS)
         check_arrives(bystander, good)
@@ -243,15 +243,15 @@ def test_the_offender_is_inside_a_frame_of_the_other_side(server, member, side):
     allow_told(server)
     pair = open_pair(server, member, "/strict/")
     offender, bystander = pair.side(side)
-    data = BUILD[opposite(side)](BINARY, os.urandom(1000))
+    data = frame_by(opposite(side), BINARY, os.urandom(1000))
     bystander.send(data[:500])
     check_arrives(offender, data[:500])
     offender.send(MASKING_CASE.build(side))
-    check_closed(bystander, opposite(side), 1001, "protocol error")
-    bystander.send(data[500:] + BUILD[opposite(side)](TEXT, b"too late")
-                   + BUILD[opposite(side)](CLOSE, close_payload(1001)))
+    read_close(bystander, opposite(side), b"protocol error")
+    bystander.send(data[500:] + frame_by(opposite(side), TEXT, b"too late")
+                   + frame_by(opposite(side), CLOSE, close_payload(1001)))
     check_arrives(offender, data[500:])
-    check_closed(offender, side, 1002, "protocol error")
+    read_close(offender, side, b"protocol error", 1002)
     assert ends_within(offender, AT_ONCE)
     offender.close()
     assert ends_within(bystander, AT_ONCE)
@@ -283,10 +283,10 @@ def test_strict_for_members_and_off_for_clients(server, member):
     pair.client.send(b"no frame")
     check_arrives(pair.member, b"no frame")
     pair.member.send(MASKING_CASE.build("member"))
-    check_closed(pair.client, "client", 1001, "protocol error")
+    read_close(pair.client, "client", b"protocol error")
     assert ends_within(pair.member, AT_ONCE)
     pair.close()
-    assert logged(server, pair.port)["reason"] == "protocol-member"
+    assert line_of(server, pair.port)["reason"] == "protocol-member"
 
 
 # -- lenient --------------------------------------------------------------------------------------
@@ -303,11 +303,11 @@ def test_lenient(start_once, conf, member, transport, side):
     for case in (FOLLOWED + LOST) * 2:
         pair = open_pair(server, member, "/lenient/")
         sender, receiver = pair.side(side)
-        data = good_before(case, side) + case.build(side) + BUILD[side](PING, b"behind")
+        data = good_before(case, side) + case.build(side) + frame_by(side, PING, b"behind")
         sender.send(data)
         check_arrives(receiver, data)
         pair.close()
-        line = logged(server, pair.port)
+        line = line_of(server, pair.port)
         counted = line[f"violations_by_{side}"], line[f"violations_by_{opposite(side)}"]
         assert (case.name, *counted) == (case.name, 1, 0)
         assert not line["reason"].startswith("protocol")
@@ -335,7 +335,7 @@ def test_lenient_byte_by_byte(server, member, side):
     with in_thread(sender.send_pieces, (bytes([byte]) for byte in data)):
         check_arrives(receiver, data)
     pair.close()
-    assert logged(server, pair.port)[f"violations_by_{side}"] == len(cases) > 20
+    assert line_of(server, pair.port)[f"violations_by_{side}"] == len(cases) > 20
 
 
 @event_only
@@ -350,13 +350,13 @@ def test_lost_boundaries(server, member, reason):
              for side in ("client", "member")}
     for side, pair in pairs.items():
         sender, receiver = pair.side(side)
-        data = BUILD[side](TEXT, b"good") + LOST_CASE.build(side) + os.urandom(10 * KB)
+        data = frame_by(side, TEXT, b"good") + LOST_CASE.build(side) + os.urandom(10 * KB)
         sender.send(data)
         check_arrives(receiver, data)
-        data = BUILD[side](CLOSE, close_payload(1000)) + MASKING_CASE.build(side)
+        data = frame_by(side, CLOSE, close_payload(1000)) + MASKING_CASE.build(side)
         sender.send_pieces(bytes([byte]) for byte in data)
         check_arrives(receiver, data)
-        receiver.send(BUILD[opposite(side)](TEXT, b"answer"))
+        receiver.send(frame_by(opposite(side), TEXT, b"answer"))
         assert read_frame(sender) == (TEXT, b"answer", True)
     for side, pair in pairs.items():
         check_silent_end(pair, side, reason)
@@ -370,9 +370,9 @@ def check_silent_end(pair, side, text):
     frame of ours, the other one's stream just ends, without waiting for anything."""
     sender, receiver = pair.side(side)
     assert sender.has_data(10 * SLOWNESS)
-    check_closed(sender, side, 1001, text)
+    read_close(sender, side, text.encode())
     assert ends_within(receiver, AT_ONCE)
-    sender.send(BUILD[side](CLOSE, close_payload(1001)))
+    sender.send(frame_by(side, CLOSE, close_payload(1001)))
     pair.close()
 
 
@@ -391,7 +391,7 @@ def test_off(server, member, side):
     sender.send_pieces(bytes([byte]) for byte in pieces)
     check_arrives(receiver, pieces)
     pair.close()
-    line = logged(server, pair.port)
+    line = line_of(server, pair.port)
     assert line[f"bytes_from_{side}"] == len(data) + len(pieces)
     assert line[f"frames_from_{side}"] == line[f"violations_by_{side}"] == 0
     assert not server.log.matching("WSB030[23]:")
@@ -425,7 +425,7 @@ def test_rsv1_with_permessage_deflate(server, member, side, agreed):
     """RFC 7692 6: on the first frame of a message."""
     pair = open_agreed(server, member, "/strict/", agreed)
     sender, receiver = pair.side(side)
-    build = BUILD[side]
+    build = builder(side)
     data = (build(TEXT, b"whole", rsv=RSV1) + build(BINARY, os.urandom(70000), rsv=RSV1)
             + build(TEXT, b"", rsv=RSV1) + build(TEXT, b"plain")
             + build(TEXT, b"first", fin=False, rsv=RSV1) + build(PING, b"between")
@@ -436,7 +436,7 @@ def test_rsv1_with_permessage_deflate(server, member, side, agreed):
     sender.send_pieces(bytes([byte]) for byte in data)
     check_arrives(receiver, data)
     pair.close()
-    line = logged(server, pair.port)
+    line = line_of(server, pair.port)
     assert (line[f"violations_by_{side}"], line[f"messages_from_{side}"]) == (0, 7)
 
 
@@ -454,7 +454,7 @@ def test_rsv1_with_permessage_deflate(server, member, side, agreed):
 def test_rsv_that_permessage_deflate_does_not_allow(server, member, side, agreed, offered, build):
     allow_told(server)
     pair = open_agreed(server, member, "/strict/", agreed, offered=offered)
-    pair.side(side)[0].send(build(BUILD[side]))
+    pair.side(side)[0].send(build(builder(side)))
     check_refused(pair, side, 1002, "protocol error")
     check_ended(server, pair.port, f"protocol-{side}", 1002)
 
@@ -467,8 +467,8 @@ def test_rsv1_on_a_continuation(server, member, side):
     allow_told(server)
     pair = open_agreed(server, member, "/strict/", DEFLATE)
     offender, bystander = pair.side(side)
-    begin = BUILD[side](TEXT, b"begin", fin=False, rsv=RSV1)
-    offender.send(begin + BUILD[side](CONTINUATION, b"secret", rsv=RSV1))
+    begin = frame_by(side, TEXT, b"begin", fin=False, rsv=RSV1)
+    offender.send(begin + frame_by(side, CONTINUATION, b"secret", rsv=RSV1))
     check_arrives(bystander, begin)
     check_refused(pair, side, 1002, "protocol error")
     check_ended(server, pair.port, f"protocol-{side}", 1002)
@@ -482,7 +482,7 @@ def test_an_extension_that_is_not_known(server, member, side):
     allow_told(server)
     pair = open_agreed(server, member, "/strict/", "x-of-our-own; level=3")
     offender, bystander = pair.side(side)
-    good = b"".join(BUILD[side](opcode, b"x", rsv=7) for opcode in (TEXT, 3, PONG, 11))
+    good = b"".join(frame_by(side, opcode, b"x", rsv=7) for opcode in (TEXT, 3, PONG, 11))
     offender.send(good + MASKING_CASE.build(side))
     check_arrives(bystander, good)
     check_refused(pair, side, 1002, "protocol error")
@@ -576,7 +576,7 @@ ProxyPass /node/ {transport.member_url("ws", node_member.port)}
 def check_clean(server):
     """There was one tunnel, which had no fault."""
     end, = wait_until(lambda: server.log.matching("WSB0301"), what="the end of the tunnel")
-    line = logged(server, int(re.search(r"client=\S+:(\d+)", end)[1]))
+    line = line_of(server, int(re.search(r"client=\S+:(\d+)", end)[1]))
     assert line["violations_by_client"] == line["violations_by_member"] == 0
     assert (line["reason"], line["close_code"]) == ("client-close", 1000)
 

@@ -1,7 +1,6 @@
 """The end of a tunnel over HTTP/2: a close frame, END_STREAM, RST_STREAM, the connection's."""
 
 import contextlib
-import json
 import os
 import ssl
 
@@ -11,8 +10,8 @@ from frames import (BINARY, CLOSE, TEXT, client_frame, close_payload, endless_he
                     read_frame)
 from h2_tunnels import (AT_ONCE, KB, MB, check_alive, check_ends_at_once, check_tunnels, client,
                         dial, ends_of, event_only, mpm, open_pair, server, start_h2, start_h2_once)
+from proxy_frames import line_of
 from tunnels import check_arrives, digest, ends_within, in_thread, narrow
-from waiting import wait_until
 
 # TLS with clients is a matter of the virtual host here.
 pytestmark = pytest.mark.transports("plain")
@@ -189,17 +188,6 @@ def test_stop_with_tunnels(start_h2_once, dial, member):
         raw.read_until_eof()
 
 
-def line_of_log(server, connection):
-    """The tunnel log's object of the only tunnel of this connection; waits for it."""
-    def found():
-        *lines, _ = (server.directory / "tunnels.json").read_text().split("\n")
-        objects = [json.loads(line) for line in lines]
-        return [line for line in objects if line["client_port"] == connection.port]
-
-    line, = wait_until(found, what="the line of the tunnel")
-    return line
-
-
 def test_the_line_of_the_tunnel_log(server, client, member):
     """WSBalanceLog: which transport it was, and that it held a thread."""
     stream, raw = open_pair(client, member, "/raw/x?token=SECRET")
@@ -207,7 +195,7 @@ def test_the_line_of_the_tunnel_log(server, client, member):
     assert read_frame(stream)[0] == CLOSE
     raw.close()
     check_ends_at_once(stream)
-    line = line_of_log(server, client)
+    line = line_of(server, client.port)
     transport = "h2" if isinstance(client.sock, ssl.SSLSocket) else "h2c"
     expected = {"client_transport": transport, "member_transport": "tcp", "pumped": True,
                 "uri": "/raw/x", "client": "127.0.0.1", "closer": "member", "close_code": 1012,

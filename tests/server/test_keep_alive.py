@@ -10,9 +10,8 @@ import time
 
 import pytest
 
-from frames import BINARY, TEXT, client_frame, frame, read_frame
+from frames import BINARY, TEXT, client_frame, frame, frame_by, opposite, read_frame
 from ours import all_quiet
-from proxy_frames import BUILD, opposite
 from transport import every_transport
 from tunnels import end_of, open_pair, unsent
 from waiting import SLOWNESS, wait_until
@@ -74,14 +73,14 @@ def test_an_end_that_vanished_is_noticed(server, member):
         for side, has_unsent, pair in pairs:
             gone, other = pair.side(side)
             since = time.monotonic()
-            gone.send(BUILD[side](TEXT, b"I was here"))
+            gone.send(frame_by(side, TEXT, b"I was here"))
             assert read_frame(other) == (TEXT, b"I was here", True)
             # Or its kernel would send it again and again, and not be gone.
             wait_until(lambda c=gone: unsent(c) == 0, what="the bytes to be acknowledged")
             stack.enter_context(vanished(gone))
             if has_unsent:
                 since = time.monotonic()
-                other.send(BUILD[opposite(side)](BINARY, bytes(1000)))
+                other.send(frame_by(opposite(side), BINARY, bytes(1000)))
             waiting[side, has_unsent] = (other, since)
         began = time.monotonic()
         while waiting:

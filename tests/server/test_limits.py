@@ -11,12 +11,11 @@ import time
 
 import pytest
 
-from frames import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame, close_payload,
-                    frame, read_frame)
+from frames import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, builder, client_frame,
+                    close_payload, frame, frame_by, opposite, read_frame)
 from h2_tunnels import check_ends_at_once, dial, start_h2, start_h2_once
 from h2_tunnels import open_pair as open_h2_pair
-from our_close import (BUILD, LOG_LINE, check_closed, check_ended, check_refused, header, logged,
-                       opposite)
+from proxy_frames import LOG_LINE, check_ended, check_refused, header, line_of, read_close
 from raw_peer import RawMember
 from tunnels import (AT_ONCE, check_arrives, check_flood_arrives, ends_within, in_thread, narrow,
                      open_pair, send_until_blocked)
@@ -208,7 +207,7 @@ def test_control_frames_and_members_have_no_limit(server, member):
     check_passes(pair, data, "member")
     check_passes(pair, client_frame(CLOSE, close_payload(1000, b"x" * 123)))
     pair.close()
-    assert logged(server, pair.port)["reason"] == "client-close"
+    assert line_of(server, pair.port)["reason"] == "client-close"
 
 
 @event_only
@@ -234,7 +233,7 @@ ProxyPass / {transport.member_url("ws", member.port)}
     pair = open_pair(server, member, "/")
     check_passes(pair, TOO_LONG["1001"] * 300)
     pair.close()
-    assert logged(server, pair.port)["throttled"] == 0
+    assert line_of(server, pair.port)["throttled"] == 0
 
 
 @event_only
@@ -251,8 +250,8 @@ ProxyPass /raw/ ws://127.0.0.1:{shared_member.port}/
     good = fragments(600, 400) + client_frame(BINARY, os.urandom(600), fin=False)
     stream.send(good + client_frame(CONTINUATION, b"x" * 401))
     check_arrives(raw, good)
-    check_closed(raw, "member", 1001, "message too big")
-    check_closed(stream, "client", 1009, "message too big")
+    read_close(raw, "member", b"message too big")
+    read_close(stream, "client", b"message too big", 1009)
     check_ends_at_once(stream)
     raw.send(frame(CLOSE, close_payload(1001)))
     stream.end_sending()
@@ -269,7 +268,7 @@ ProxyPass /raw/ ws://127.0.0.1:{shared_member.port}/
 def check_throttled(server, pair):
     """The tunnel ended as its sides wished, and a limit made one of them wait."""
     pair.close()
-    line = logged(server, pair.port)
+    line = line_of(server, pair.port)
     assert line["throttled"] > 0 and line["reason"].endswith(("-eof", "-error"))
     return line
 
@@ -297,7 +296,7 @@ def test_message_rate_counts_messages(server, member):
         check_passes(pair, fragments(*[1] * 500) + client_frame(PONG) * 500
                      + client_frame(PING) * 20)
     pair.close()
-    assert logged(server, pair.port)["throttled"] == 0
+    assert line_of(server, pair.port)["throttled"] == 0
 
 
 @event_only
@@ -341,7 +340,7 @@ def test_the_other_direction_is_not_slowed(server, member, path):
         check_passes(pair, frame(BINARY, os.urandom(64)) * 5000, "member")
         pair.member.reset()
     pair.close()
-    line = logged(server, pair.port)
+    line = line_of(server, pair.port)
     assert line["throttled"] > 0 and line["bytes_from_client"] < 20 * len(message)
 
 
@@ -374,7 +373,7 @@ ProxyPass / {transport.member_url("ws", member.port)}
 """)
     pair = open_pair(server, member, "/")
     pair.client.send(client_frame(TEXT, b"x") * 600)
-    check_closed(pair.client, "client", 1001, "lifetime")
+    read_close(pair.client, "client", b"lifetime")
     pair.client.send(client_frame(CLOSE, close_payload(1001)))
     pair.member.send(frame(CLOSE, close_payload(1001)))
     assert ends_within(pair.client, AT_ONCE)
@@ -404,10 +403,10 @@ def test_action_close(server, member, kind):
     else:
         check_passes(pair, client_frame(BINARY, os.urandom(99 * KB)))
         pair.client.send(client_frame(BINARY, os.urandom(KB)) * 20)
-    check_closed(pair.client, "client", 1008, "rate limit")
+    read_close(pair.client, "client", b"rate limit", 1008)
     pair.client.send(client_frame(TEXT, b"too late") + client_frame(CLOSE, close_payload(1008)))
     read_to_close(pair.member, 500)
-    check_closed(pair.member, "member", 1001, "rate limit")
+    read_close(pair.member, "member", b"rate limit")
     pair.member.send(frame(CLOSE, close_payload(1001)))
     assert ends_within(pair.client, AT_ONCE) and ends_within(pair.member, AT_ONCE)
     pair.close()
@@ -421,7 +420,7 @@ def test_action_close(server, member, kind):
 def test_what_came_with_the_handshake_counts(server, member):
     """In one write with it."""
     pair = open_pair(server, member, "/messages-close/", early=client_frame(TEXT, b"x") * 100)
-    check_closed(pair.client, "client", 1008, "rate limit")
+    read_close(pair.client, "client", b"rate limit", 1008)
     pair.close()
     check_ended(server, pair.port, "limit-message-rate", 1008)
 
@@ -450,9 +449,9 @@ def test_a_flood_of_pings_is_throttled(server, member, side):
     pair = open_pair(server, member, "/no-limits/")
     sender, receiver = pair.side(side)
     count = 250
-    check_passes(pair, BUILD[side](PING, b"x") * count, side)
-    sender.send(BUILD[side](TEXT, b"behind"))
-    check_passes(pair, BUILD[opposite(side)](BINARY, os.urandom(MB)), opposite(side))
+    check_passes(pair, frame_by(side, PING, b"x") * count, side)
+    sender.send(frame_by(side, TEXT, b"behind"))
+    check_passes(pair, frame_by(opposite(side), BINARY, os.urandom(MB)), opposite(side))
     assert read_frame(receiver) == (TEXT, b"behind", True)
     assert time.monotonic() - began >= (count - 100 + 1) / PINGS_PER_SECOND
     sender.end_sending()
@@ -465,11 +464,11 @@ def test_a_flood_of_pings_is_throttled(server, member, side):
 def test_usual_pings_are_not(server, member, side):
     """A hundred at once are none; nor are pongs and messages, however many."""
     pair = open_pair(server, member, "/no-limits/")
-    build = BUILD[side]
+    build = builder(side)
     check_passes(pair, build(PING, b"x") * 100 + build(PONG, b"x") * 2000, side)
     check_passes(pair, build(TEXT, b"x") * 20000, side)
     pair.close()
-    assert logged(server, pair.port)["throttled"] == 0
+    assert line_of(server, pair.port)["throttled"] == 0
 
 
 # -- Sections -------------------------------------------------------------------------------------
@@ -481,7 +480,7 @@ def test_sections_merge(server, member):
     pair = open_pair(server, member, "/outer/none/")
     check_passes(pair, fragments(2000, 2000) * 50)
     pair.close()
-    line = logged(server, pair.port)
+    line = line_of(server, pair.port)
     assert line["throttled"] == 0 and line["reason"].endswith(("-eof", "-error"))
 
     pair = open_pair(server, member, "/outer/other/")
@@ -500,7 +499,7 @@ def test_sections_merge(server, member):
                          (client_frame(PONG, b"x" * 125), "limit-byte-rate")):
         pair = open_pair(server, member, "/outer/")
         check_passes(pair, data)
-        check_closed(pair.client, "client", 1008, "rate limit")
+        read_close(pair.client, "client", b"rate limit", 1008)
         pair.close()
         check_ended(server, pair.port, reason, 1008)
 

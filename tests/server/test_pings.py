@@ -6,11 +6,12 @@ import time
 import pytest
 
 import node_peer
-from frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close_payload, read_frame
+from frames import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, builder, client_frame,
+                    close_payload, frame, frame_by, opposite, read_frame)
 from http_message import parse_head, switching
 from ours import all_quiet
-from proxy_frames import (BUILD, answer_close, answer_ping, check_line, line_of, opposite,
-                          read_close, read_ping)
+from proxy_frames import (answer_close, answer_ping, check_line, line_of, npm_client, read_close,
+                          read_ping)
 from transport import every_transport
 from tunnels import check_arrives, ended, in_thread, narrow, open_pair
 from waiting import SLOWNESS, wait_until
@@ -67,7 +68,7 @@ def close_both(server, pair):
     """A closing handshake that the client begins; how many pings each side had still to read, and
     the line of the end."""
     pings = {}
-    pair.client.send(BUILD["client"](CLOSE, close_payload(1000)))
+    pair.client.send(client_frame(CLOSE, close_payload(1000)))
     for side in ("member", "client"):
         connection = pair.side(side)[0]
         pings[side] = 0
@@ -75,7 +76,7 @@ def close_both(server, pair):
             pings[side] += 1
         assert found[:2] == (CLOSE, close_payload(1000)), found
         if side == "member":
-            connection.send(BUILD["member"](CLOSE, close_payload(1000)))
+            connection.send(frame(CLOSE, close_payload(1000)))
     pair.close()
     line = line_of(server, pair.port)
     assert (line["reason"], line["close_code"]) == ("client-close", 1000)
@@ -99,12 +100,12 @@ def test_who_is_pinged(server, member):
             assert time.monotonic() >= answered_before + 0.3 or not counts[name, side]
             assert len(payload) == 8
             answered[name, side] = time.monotonic()
-            pairs[name].side(side)[0].send(BUILD[side](PONG, payload))
+            pairs[name].side(side)[0].send(frame_by(side, PONG, payload))
             counts[name, side] += 1
     for name, pair in pairs.items():
         for side in SIDES:
             # The next frame of this side is the first that the other one gets of it.
-            pair.side(side)[0].send(BUILD[side](TEXT, b"hello"))
+            pair.side(side)[0].send(frame_by(side, TEXT, b"hello"))
         for side in SIDES:
             found = read_frame(pair.side(side)[0])
             while found[0] == PING:
@@ -127,7 +128,7 @@ def test_other_pongs_pass(server, member, side):
     pair = open_route(server, member, side)
     pinged, other = pair.side(side)
     payload = read_ping(pinged, side)
-    build = BUILD[side]
+    build = builder(side)
     before = (build(PONG) + build(PONG, b"12345678") + build(PONG, payload[:7])
               + build(PONG, payload + b"9") + build(TEXT, payload) + build(PING, payload))
     own = build(PONG, payload)
@@ -157,14 +158,14 @@ def test_pings_between_fragments(server, member):
     client = future.result(10 * SLOWNESS)
     port = client._socket.local_address[1]  # pylint: disable=protected-access
     opened = time.monotonic()
-    connection.send(BUILD["member"](TEXT, b"one ", fin=False))
+    connection.send(frame(TEXT, b"one ", fin=False))
     wait_until(lambda: time.monotonic() > opened + 1.0, what="some intervals")
-    connection.send(BUILD["member"](CONTINUATION, b"message"))
+    connection.send(frame(CONTINUATION, b"message"))
     assert client.receive() == "one message"
     future = event_loop().start(client._socket.close())  # pylint: disable=protected-access
     # Nothing but the close frame: the pongs are kept back.
     assert read_frame(connection) == (CLOSE, close_payload(1000), True)
-    connection.send(BUILD["member"](CLOSE, close_payload(1000)))
+    connection.send(frame(CLOSE, close_payload(1000)))
     connection.close()
     future.result(10 * SLOWNESS)
     assert line_of(server, port)["pings_to_client"] >= 1
@@ -177,7 +178,7 @@ def test_no_ping_inside_a_frame(server, member, side):
     other one is pinged meanwhile, and a byte of its frame is an answer."""
     pair = open_route(server, member, "both")
     sender, receiver = pair.side(side)
-    data = BUILD[side](BINARY, bytes(100))
+    data = frame_by(side, BINARY, bytes(100))
     sender.send(data[:50])
     for at in range(50, 54):
         # The receiver is silent all the time: its ping is due as often.
@@ -197,7 +198,7 @@ def test_a_part_of_a_header_is_no_begin_of_a_frame(server, member, side):
     """It waits at httpd until the header is whole, and a ping goes before it."""
     pair = open_route(server, member, opposite(side))
     sender, receiver = pair.side(side)
-    data = BUILD[side](BINARY, bytes(70_000))
+    data = frame_by(side, BINARY, bytes(70_000))
     sender.send(data[:3])
     answer_ping(receiver, opposite(side))
     answer_ping(receiver, opposite(side))
@@ -237,19 +238,9 @@ def test_libraries_answer_by_themselves(server):
 @event_only
 @pytest.mark.transports("plain")
 def test_npm_ws_answers_as_a_client(server, member, transport):
-    seen = {}
-
-    def run():
-        url = transport.client_url(server.port, "/raw/client/")
-        seen.update(node_peer.run_client(url, transport, messages=["hello"]))
-
-    node_peer.install()
-    with in_thread(run):
-        connection = member.accept(60 * SLOWNESS)
-        connection.send(switching(parse_head(connection.read_head()).get("Sec-WebSocket-Key")))
-        assert read_frame(connection) == (TEXT, b"hello", True)
+    with npm_client(server, member, "/raw/client/") as (connection, seen):
         assert not connection.has_data(2.0)
-        connection.send(BUILD["member"](TEXT, b"answer"))
+        connection.send(frame(TEXT, b"answer"))
         assert read_frame(connection) == (CLOSE, close_payload(1000), True)
         answer_close(connection, "member", 1000)
         connection.close()
@@ -286,7 +277,7 @@ def test_a_late_answer_is_one(server, member):
     """Any byte is, also a part of a frame: the tunnel lives longer than a dead one could."""
     pair = open_route(server, member, "late")
     opened = time.monotonic()
-    data = {side: BUILD[side](BINARY, bytes(100)) for side in SIDES}
+    data = {side: frame_by(side, BINARY, bytes(100)) for side in SIDES}
     for at in range(3):
         for side in SIDES:
             # Who gets a frame that has begun gets no ping any more.
@@ -311,7 +302,7 @@ def test_a_slow_reader_is_not_pinged_and_its_sender_is_not_dead(server, member):
     """Where nothing is read for longer than a dead side would be given: no ping stands in what
     comes at last, and nothing ends."""
     pairs = {side: open_route(server, member, "blocked") for side in SIDES}
-    data = {side: BUILD[side](BINARY, bytes(16 * KB)) * KB for side in SIDES}
+    data = {side: frame_by(side, BINARY, bytes(16 * KB)) * KB for side in SIDES}
     for pair in pairs.values():
         narrow(pair.client)
         narrow(pair.member)
@@ -325,7 +316,7 @@ def test_a_slow_reader_is_not_pinged_and_its_sender_is_not_dead(server, member):
             check_arrives(pairs["member"].client, data["member"])
     for side, pair in pairs.items():
         sender, receiver = pair.side(side)
-        receiver.send(BUILD[opposite(side)](TEXT, b"got it"))
+        receiver.send(frame_by(opposite(side), TEXT, b"got it"))
         found = read_frame(sender)
         while found[0] == PING:
             found = read_frame(sender)

@@ -7,14 +7,13 @@ import time
 
 import pytest
 
-import node_peer
-from frames import BINARY, PING, PONG, TEXT, client_frame, close_payload, frame, read_frame
+from frames import (BINARY, PING, PONG, TEXT, client_frame, close_payload, frame, frame_by,
+                    opposite, read_frame)
 from h2_tunnels import dial, ends_of, event_only, start_h2_once
 from h2_tunnels import open_pair as open_h2_pair
-from http_message import parse_head, switching
 from ours import all_quiet
 from ports import free_ports
-from proxy_frames import (BUILD, answer_close, check_closes, check_line, opposite, read_close,
+from proxy_frames import (answer_close, check_closes, check_line, npm_client, read_close,
                           read_until_close)
 from transport import every_transport
 from tunnels import check_arrives, end_of, ended, in_thread, open_pair
@@ -170,7 +169,7 @@ def test_a_lifetime_ends_busy_tunnels(server, member):
     def speak(side):
         while not stop.is_set():
             with contextlib.suppress(ConnectionResetError, BrokenPipeError):
-                pair.side(side)[0].send(BUILD[side](BINARY, bytes(1000)))
+                pair.side(side)[0].send(frame_by(side, BINARY, bytes(1000)))
 
     def listen(side):
         counts[side], payload = read_until_close(pair.side(side)[0])
@@ -198,7 +197,7 @@ def test_httpds_timeouts_never_end_a_tunnel(server, member, vhost_ports):
     silent one, and one that stands in the middle of a frame."""
     silent = open_pair(server, member, "/raw/none/", port=vhost_ports[1])
     halfway = open_pair(server, member, "/raw/none/", port=vhost_ports[1])
-    data = {side: BUILD[side](TEXT, b"a message") for side in ("client", "member")}
+    data = {side: frame_by(side, TEXT, b"a message") for side in ("client", "member")}
     for side in ("client", "member"):
         sender, receiver = halfway.side(side)
         sender.send(data[side][:7])
@@ -278,18 +277,8 @@ def test_libraries_see_the_code(server, echo_member):
 
 
 @event_only
-def test_npm_ws_sees_the_code(server, member, transport):
-    seen = {}
-
-    def run():
-        url = transport.client_url(server.port, "/raw/idle/")
-        seen.update(node_peer.run_client(url, transport, messages=["hello"]))
-
-    node_peer.install()
-    with in_thread(run):
-        connection = member.accept(60 * SLOWNESS)
-        connection.send(switching(parse_head(connection.read_head()).get("Sec-WebSocket-Key")))
-        assert read_frame(connection) == (TEXT, b"hello", True)
+def test_npm_ws_sees_the_code(server, member):
+    with npm_client(server, member, "/raw/idle/") as (connection, seen):
         read_close(connection, "member", b"idle")
         answer_close(connection, "member")
         assert connection.is_ended()
@@ -335,7 +324,7 @@ def test_a_side_that_does_not_answer_is_cut(server, member):
         while not stop.wait(0.05):
             for side, pair in busy:
                 with contextlib.suppress(ConnectionResetError, BrokenPipeError):
-                    pair.side(side)[0].send(BUILD[side](TEXT, b"I do not listen"))
+                    pair.side(side)[0].send(frame_by(side, TEXT, b"I do not listen"))
 
     with in_thread(speak):
         try:
@@ -359,7 +348,7 @@ def test_a_side_that_does_not_answer_is_cut(server, member):
 def test_a_frame_that_never_ends_is_cut(server, member):
     """Who gets it can get no close frame: the connection ends within the frame. The sender gets
     one, and its answer is of no use."""
-    part = {side: BUILD[side](BINARY, bytes(5000))[:4000] for side in ("client", "member")}
+    part = {side: frame_by(side, BINARY, bytes(5000))[:4000] for side in ("client", "member")}
     pairs = {side: open_route(server, member, "cut") for side in part}
     for side, pair in pairs.items():
         sender, receiver = pair.side(side)
@@ -379,12 +368,12 @@ def test_a_close_frame_waits_for_the_end_of_a_frame(server, member, side):
     """Who gets the frame gets all of it, then the close frame, and nothing that comes behind."""
     pair = open_route(server, member, "patient")
     sender, receiver = pair.side(side)
-    data = BUILD[side](BINARY, bytes(5000))
+    data = frame_by(side, BINARY, bytes(5000))
     sender.send(data[:4000])
     check_arrives(receiver, data[:4000])
     read_close(sender, side, b"lifetime")
     assert not receiver.has_data(0.05)
-    sender.send(data[4000:] + BUILD[side](TEXT, b"nobody gets it"))
+    sender.send(data[4000:] + frame_by(side, TEXT, b"nobody gets it"))
     check_arrives(receiver, data[4000:])
     read_close(receiver, opposite(side), b"lifetime")
     answer_close(receiver, opposite(side))

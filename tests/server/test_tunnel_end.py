@@ -10,7 +10,7 @@ import pytest
 
 import node_peer
 from frames import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame, close_payload,
-                    frame, frame_by, read_frame)
+                    frame, frame_by, opposite, read_frame)
 from http_message import parse_head, switching
 from ours import all_quiet
 from raw_peer import RawMember
@@ -59,10 +59,6 @@ ProxyPass /node/ {ws(node_member)}
 def message(side, size):
     """A binary message of random bytes as this side sends it."""
     return frame_by(side, BINARY, os.urandom(size))
-
-
-def opposite(side):
-    return "member" if side == "client" else "client"
 
 
 def finish(server, pair):
