@@ -1,33 +1,21 @@
 #include "httpd/child.h"
 
-#include <fcntl.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <system_error>
 #include <utility>
 
+#include "httpd/lineage.h"
+#include "httpd/pool.h"
 #include "httpd/queries.h"
 
 namespace wsbalance::httpd {
 namespace {
 
-// Closing descriptors takes no longer; the parent gives a child 3 seconds before it signals again.
-constexpr std::chrono::milliseconds kStopLimit{1000};
-
-// For the log lines that wait then.
-constexpr std::chrono::milliseconds kLogStopLimit{1000};
-
-void count_end(EndCounts& counts, const relay::TunnelSummary& summary) noexcept {
-  const auto add = [](std::atomic<std::uint64_t>& count, std::uint64_t value) {
-    if (value != 0) count.fetch_add(value, std::memory_order_relaxed);
-  };
-  add(counts.ended[static_cast<std::size_t>(summary.reason)], 1);
-  add(counts.throttled, summary.to_member.throttled + summary.to_client.throttled);
-  add(counts.violations, summary.to_member.violations + summary.to_client.violations);
-}
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
 
 relay::UniqueFd opened(int fd, const char* what) {
   if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
@@ -53,47 +41,44 @@ std::uint64_t mixed(std::uint64_t number) {
 
 Child::Child(server_rec* server, ModuleState& state)
     : state_(state),
-      row_(state.rows->claim(getpid())),
-      is_threaded_(ask_mpm(AP_MPMQ_IS_THREADED) != AP_MPMQ_NOT_SUPPORTED),
+      server_(server),
+      process_(process_id_of(::getpid())),
+      end_{.is_threaded_mpm = ask_mpm(AP_MPMQ_IS_THREADED) != AP_MPMQ_NOT_SUPPORTED},
       generation_(ask_mpm(AP_MPMQ_GENERATION)),
-      inert_(opened(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket")),
+      row_(claim_row(server)),
+      inert_(state.descriptors.line),
       stopping_fd_(opened(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
       first_tunnel_id_(random_number()),
-      log_writer_(server),
-      relay_(state.relay, *this, (row_ ? row_ : &own_row_)->open_tunnels) {
-  if (row_ != nullptr) return;
-  row_ = &own_row_;
+      log_writer_(server, LogChannel(state.lineage->log_in(), state.lineage->log_out())),
+      row_keeper_(*state.rows, state.epoch),
+      relay_(state.relay, *this, row_.row->open_tunnels) {}
+
+OwnRow Child::claim_row(const server_rec* server) {
+  const auto claim = [this] {
+    return state_.rows->claim(process_, state_.epoch, static_cast<std::uint32_t>(generation_));
+  };
+  if (const OwnRow row = claim()) return row;
+  state_.rows->clear_dead(process_);
+  if (const OwnRow row = claim()) return row;
   ap_log_error(APLOG_MARK, APLOG_WARNING, 0, server,
                "WSB0201: no shared row left for child %" APR_PID_T_FMT
                ": its tunnels and handshakes are counted for itself only",
-               getpid());
+               process_.pid);
+  return {&private_row_, nullptr};
 }
 
 Child* Child::start(apr_pool_t* pool, server_rec* server, ModuleState& state) {
   auto child = std::unique_ptr<Child>(new Child(server, state));
   child->log_writer_.start();
+  child->row_keeper_.start();
   child->relay_.start();
-  apr_pool_cleanup_register(pool, child.get(), &Child::stop, apr_pool_cleanup_null);
+  apr_pool_cleanup_register(pool, child.get(), &Child::end, apr_pool_cleanup_null);
   return child.release();
-}
-
-apr_status_t Child::stop(void* data) {
-  auto& child = *static_cast<Child*>(data);
-  child.relay_.stop(kStopLimit);
-  child.log_writer_.stop(kLogStopLimit);
-  child.state_.child = nullptr;
-  child.state_.rows->release(getpid());
-  return APR_SUCCESS;
 }
 
 bool Child::is_stopping() const {
   if (is_stopping_.load(std::memory_order_relaxed)) return true;
-  return !is_threaded_ && ap_get_scoreboard_global()->running_generation != generation_;
-}
-
-void Child::begin_stop() {
-  is_stopping_.store(true, std::memory_order_relaxed);
-  (void)::eventfd_write(stopping_fd_.get(), 1);
+  return !end_.is_threaded_mpm && ap_get_scoreboard_global()->running_generation != generation_;
 }
 
 bool Child::should_warn_of_waiting() {
@@ -107,15 +92,49 @@ std::uint64_t Child::next_tunnel_id() {
   return mixed(first_tunnel_id_ + tunnel_ids_.fetch_add(1, std::memory_order_relaxed));
 }
 
-relay::UniqueFd Child::make_inert() const {
-  return relay::UniqueFd(::fcntl(inert_.get(), F_DUPFD_CLOEXEC, 3));
+void Child::count_opened(const MemberRef& member) noexcept {
+  MemberRow& counts = state_.rows->member_row(member.row);
+  counts.opened.fetch_add(1, std::memory_order_relaxed);
+  if (row_.cells == nullptr) return;
+  row_.cells[member.row].tunnels.fetch_add(1, std::memory_order_relaxed);
+  if (member.record != nullptr) feed_opened(counts, state_.epoch, member.record->busy);
+}
+
+namespace {
+
+struct CountedRequest {
+  std::atomic<std::uint32_t>& count;
+  const std::atomic<bool>& has_left_row;
+};
+
+}  // namespace
+
+void Child::count_request(request_rec* r, const MemberRef& member) {
+  if (row_.cells == nullptr || member.record == nullptr) return;
+  std::atomic<std::uint32_t>& count = row_.cells[member.row].requests;
+  count.fetch_add(1, std::memory_order_relaxed);
+  // mod_proxy_balancer has registered its own before, which therefore comes after this one.
+  apr_pool_cleanup_register(r->pool,
+                            pool_new<CountedRequest>(r->pool, CountedRequest{count, has_left_row_}),
+                            on_request_gone, apr_pool_cleanup_null);
+}
+
+apr_status_t Child::on_request_gone(void* data) noexcept {
+  auto& request = *static_cast<CountedRequest*>(data);
+  // At the end of a process pools go after us, and the row may be another's by then.
+  if (!request.has_left_row) request.count.fetch_sub(1, std::memory_order_relaxed);
+  return APR_SUCCESS;
 }
 
 // Of the relay's: nothing here may wait or be slow.
 void Child::tunnel_ended(const relay::TunnelSummary& summary,
                          std::unique_ptr<relay::TunnelContext> context) noexcept {
-  count_end(state_.rows->ends(), summary);
   std::unique_ptr<TunnelInfo> info(static_cast<TunnelInfo*>(context.release()));
+  state_.rows->ends().count(summary);
+  state_.rows->member_row(info->member_row()).count_end(summary);
+  if (row_.cells != nullptr) {
+    row_.cells[info->member_row()].tunnels.fetch_sub(1, std::memory_order_relaxed);
+  }
   info->summary = summary;
   info->ended_us = apr_time_now();
   log_writer_.push(std::move(info));

@@ -1,20 +1,26 @@
-// child.h - what one child process has of us: its relay, its log writer, its row, its inert
-// descriptor.
+// child.h - what one child process has of us: its relay, its log writer, its row and who keeps the
+// rows, its inert descriptors.
 //
 // Layer:    httpd.
 // Owns:     the relay and with it every tunnel of this process.
 // Threads:  start() and stop() the child's main thread; the rest any worker thread.
-// Errors:   start() throws what the relay throws; make_inert() gives an empty descriptor.
+// Errors:   start() throws what the relay throws.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
 
+#include "httpd/child_end.h"
 #include "httpd/httpd_api.h"
+#include "httpd/inert_descriptors.h"
 #include "httpd/log_writer.h"
+#include "httpd/members.h"
 #include "httpd/module_state.h"
+#include "httpd/parent_watch.h"
+#include "httpd/row_keeper.h"
 #include "httpd/shared_rows.h"
+#include "httpd/shortages.h"
 #include "relay/relay.h"
 #include "relay/settings_pool.h"
 #include "relay/unique_fd.h"
@@ -29,7 +35,14 @@ class Child final : public relay::TunnelObserver {
   static Child* start(apr_pool_t* pool, server_rec* server, ModuleState& state);
 
   relay::Relay& relay() { return relay_; }
-  ChildRow& row() { return *row_; }
+  ProcessRow& row() { return *row_.row; }
+
+  // A tunnel to that member goes to the relay; before that. Its end is counted by tunnel_ended().
+  void count_opened(const MemberRef& member) noexcept;
+
+  // A request to a member of a balancer, for as long as mod_proxy counts it as busy: until the
+  // request's pool is gone.
+  void count_request(request_rec* r, const MemberRef& member);
 
   // Is this the first handshake in a second that finds no slot? The others need no warning.
   bool should_warn_of_waiting();
@@ -37,8 +50,8 @@ class Child final : public relay::TunnelObserver {
   // Of no other tunnel, in any child, before or after a restart.
   std::uint64_t next_tunnel_id();
 
-  // A new descriptor that is open, connected to nothing, and fails every read and write at once.
-  relay::UniqueFd make_inert() const;
+  const InertDescriptors& inert() const { return inert_; }
+  Shortages& shortages() { return shortages_; }
 
   relay::SettingsPool& settings() { return settings_; }
 
@@ -50,32 +63,50 @@ class Child final : public relay::TunnelObserver {
   // every look_interval_ms(); -1: never.
   bool is_stopping() const;
   int stopping_fd() const { return stopping_fd_.get(); }
-  int look_interval_ms() const { return is_threaded_ ? -1 : 1000; }
+  int look_interval_ms() const { return end_.is_threaded_mpm ? -1 : 1000; }
 
-  // child_stopping. By system calls only: prefork calls it in a signal handler.
-  void begin_stop();
+  // Those whose thread has to be let go, because the process ends: in order, with 1001.
+  void close_pumped_tunnels() noexcept;
+
+  // child_stopping: all tunnels are closed where the end is not graceful. By system calls only:
+  // prefork calls it in a signal handler.
+  void begin_stop(bool is_graceful);
 
   void tunnel_ended(const relay::TunnelSummary& summary,
                     std::unique_ptr<relay::TunnelContext> context) noexcept override;
 
  private:
   Child(server_rec* server, ModuleState& state);
-  static apr_status_t stop(void* data);
+  static apr_status_t end(void* data);
+  bool may_have_carrier() const;
+  bool move_to_carrier();
+  bool are_others_gone() const;
+  bool pause_threads();
+  [[noreturn]] void run_as_carrier();
+  void close_tunnels();
+  OwnRow claim_row(const server_rec* server);
+  static apr_status_t on_request_gone(void* data) noexcept;
 
   ModuleState& state_;
-  ChildRow own_row_;  // Counts where the shared rows are all taken.
-  ChildRow* row_;
+  server_rec* const server_;
+  const ProcessId process_;
+  ChildEnd end_;
+  const int generation_;
+  const ParentWatch parent_;
   std::atomic<apr_time_t> warned_of_waiting_{0};
   std::atomic<unsigned> pumped_{0};
   std::atomic<bool> is_stopping_{false};
-  bool is_threaded_;
-  int generation_;
-  relay::UniqueFd inert_;
+  std::atomic<bool> has_left_row_{false};
+  ProcessRow private_row_;  // Counts where the shared rows are all taken.
+  const OwnRow row_;
+  InertDescriptors inert_;
+  Shortages shortages_;
   relay::UniqueFd stopping_fd_;
   const std::uint64_t first_tunnel_id_;
   std::atomic<std::uint64_t> tunnel_ids_{0};
   relay::SettingsPool settings_;
   LogWriter log_writer_;  // Before the relay, whose threads push to it.
+  RowKeeper row_keeper_;
   relay::Relay relay_;
 };
 

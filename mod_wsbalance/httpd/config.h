@@ -22,12 +22,14 @@ struct TunnelLog;    // httpd/tunnel_log.h
 
 // Directives for the whole server (main server only, but for the tunnel log).
 struct ServerConfig {
-  std::optional<unsigned> threads;                      // WSBalanceThreads
-  std::optional<std::size_t> buffer_total_bytes_max;    // WSBalanceBufferTotal
-  std::optional<std::uint32_t> waiting_handshakes_max;  // WSBalanceMaxHandshakes; 0 is no limit
-  std::optional<unsigned> pumped_max;                   // WSBalanceMaxPumped
-  TunnelLog* tunnel_log = nullptr;                      // WSBalanceLog; a virtual host's own wins.
-  ModuleState* state = nullptr;                         // Set in post_config, the same for all.
+  std::optional<unsigned> threads;                         // WSBalanceThreads
+  std::optional<std::size_t> buffer_total_bytes_max;       // WSBalanceBufferTotal
+  std::optional<std::uint32_t> waiting_handshakes_max;     // WSBalanceMaxHandshakes; 0 is no limit
+  std::optional<unsigned> pumped_max;                      // WSBalanceMaxPumped
+  std::optional<std::chrono::milliseconds> drain_timeout;  // WSBalanceDrainTimeout; 0 is off
+  std::optional<unsigned> carriers_max;                    // WSBalanceMaxCarriers; 0: none at all
+  TunnelLog* tunnel_log = nullptr;  // WSBalanceLog; a virtual host's own wins.
+  ModuleState* state = nullptr;     // Set in post_config, the same for all.
 };
 
 // WSBalancePing, a line of it.
@@ -76,6 +78,8 @@ struct DirConfig {
 };
 
 inline constexpr unsigned kThreadsDefault = 1;
+inline constexpr unsigned kCarriersMax = 10'000;
+inline constexpr unsigned kCarriersDefaultMin = 64;  // Else twice ServerLimit.
 inline constexpr std::size_t kBufferTotalDefault = 256u * 1024 * 1024;
 inline constexpr std::size_t kBufferDefault = 128u * 1024;
 inline constexpr apr_interval_time_t kHandshakeTimeoutDefault = apr_time_from_sec(10);

@@ -5,7 +5,6 @@
 #include <string_view>
 
 #include "httpd/buffered_input.h"
-#include "httpd/queries.h"
 #include "httpd/tls_take_over.h"
 
 namespace wsbalance::httpd {
@@ -42,15 +41,6 @@ const char* obstacle_to_detach(conn_rec* connection) {
   const bool has_tls = tls_of(connection) != nullptr;
   if (const char* name = find_unknown(connection->input_filters, has_tls)) return name;
   return find_unknown(connection->output_filters, has_tls);
-}
-
-relay::UniqueFd take_descriptor(apr_socket_t* socket, relay::UniqueFd inert) {
-  const int real = descriptor_of(socket);
-  // With a socket that exists this only exchanges the number in its record, so that every bucket
-  // and filter that holds the record holds the inert descriptor (APR, network_io/unix/sockets.c).
-  apr_os_sock_t put = inert.release();
-  apr_os_sock_put(&socket, &put, nullptr);
-  return relay::UniqueFd(real);
 }
 
 relay::Connection take_connection(conn_rec* connection, relay::UniqueFd fd,

@@ -22,10 +22,7 @@ namespace wsbalance::httpd {
 // name of what stands in the way: a filter that we do not know, or "HTTP/2".
 const char* obstacle_to_detach(conn_rec* connection);
 
-// Exchanges the descriptor in `socket` for `inert` and returns the real one.
-relay::UniqueFd take_descriptor(apr_socket_t* socket, relay::UniqueFd inert);
-
-// Takes the rest of a connection whose descriptor was taken: its TLS, and to the end of `bytes`
+// Takes the rest of a connection whose descriptor was taken (inert_descriptors.h): its TLS, and to the end of `bytes`
 // what httpd has read of it already. Without a descriptor in the result the connection is lost.
 relay::Connection take_connection(conn_rec* connection, relay::UniqueFd fd,
                                   std::vector<std::byte>& bytes);

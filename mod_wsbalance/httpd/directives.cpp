@@ -62,12 +62,32 @@ const char* set_max_handshakes(cmd_parms* cmd, void*, const char* text) {
   return nullptr;
 }
 
+const char* set_max_carriers(cmd_parms* cmd, void*, const char* text) {
+  if (const char* error = ap_check_cmd_context(cmd, GLOBAL_ONLY)) return error;
+  std::uint64_t value = 0;
+  if (!parse_number(text, 0, kCarriersMax, value)) {
+    return complain(cmd, "a number from 1 to 10000, or 0 for none", text);
+  }
+  mutable_server_config(cmd->server).carriers_max = static_cast<unsigned>(value);
+  return nullptr;
+}
+
 const char* set_max_pumped(cmd_parms* cmd, void*, const char* text) {
   if (const char* error = ap_check_cmd_context(cmd, GLOBAL_ONLY)) return error;
   std::uint64_t value = 0;
   if (!parse_number(text, 0, 100'000, value))
     return complain(cmd, "a number from 0 to 100000", text);
   mutable_server_config(cmd->server).pumped_max = static_cast<unsigned>(value);
+  return nullptr;
+}
+
+const char* set_drain_timeout(cmd_parms* cmd, void*, const char* text) {
+  if (const char* error = ap_check_cmd_context(cmd, GLOBAL_ONLY)) return error;
+  std::chrono::milliseconds value{};
+  if (!parse_time_or_off(text, std::chrono::milliseconds(100), std::chrono::hours(24 * 7), value)) {
+    return complain(cmd, "off or a time from 100ms to 168h (e.g. 300, 10min)", text);
+  }
+  mutable_server_config(cmd->server).drain_timeout = value;
   return nullptr;
 }
 
@@ -97,6 +117,12 @@ extern "C" const command_rec wsbalance_commands[] = {
                   "How many tunnels of a child may hold a thread, because they come over HTTP/2 or "
                   "through a filter that cannot be left behind (default: H2MaxWorkers less 2, "
                   "without HTTP/2 half of ThreadsPerChild)"),
+    AP_INIT_TAKE1("WSBalanceDrainTimeout", w::set_drain_timeout, nullptr, RSRC_CONF,
+                  "In which time the tunnels of a child that has ended gracefully are closed, one "
+                  "after the other (default off: they live on)"),
+    AP_INIT_TAKE1("WSBalanceMaxCarriers", w::set_max_carriers, nullptr, RSRC_CONF,
+                  "How many processes may carry on the tunnels of children that have ended; 0: "
+                  "tunnels end with their child (default: twice ServerLimit, at least 64)"),
     AP_INIT_TAKE1("WSBalanceIdleTimeout", w::set_idle_timeout, nullptr, RSRC_CONF | ACCESS_CONF,
                   "Ends a tunnel in which no byte came from either side for so long (default off)"),
     AP_INIT_TAKE1("ProxyWebsocketIdleTimeout", w::set_idle_timeout, nullptr,

@@ -6,11 +6,11 @@
 //   check_config          config_check     members with TLS that nothing switches on, directives
 //                                          that exclude each other
 //   open_logs             tunnel_log       files and programs of WSBalanceLog
-//   post_config           startup          shared rows, limits
-//   child_init            startup, child   relay and log writer of this process start
+//   post_config           startup, members shared rows, limits
+//   child_init            startup, child   relay, log writer, row keeper start
 //   pre_handshake         tls_take_over    (mod_ssl) which SSL belongs to a connection
 //   post_read_request     forwarded_fields which X-Forwarded-* are the client's own
-//   child_stopping        startup, child   pumped tunnels let go of their threads
+//   child_stopping        startup, child   pumped tunnels are closed, at a stop all are
 //   check_trans           route            (mod_proxy) is a ws:// route right for this request?
 //   fixups                route            426 where nothing else took the request
 //   canon_handler         route            (mod_proxy) ws:// URLs where no other module does it
@@ -19,6 +19,8 @@
 //   pre_close_connection  hand_over        the client's connection becomes a tunnel's
 //   status_hook           status           (mod_status) figures
 //   child_status          startup          the row of a child that died is cleared
+//   (a child's pool ends)  child_exit      a carrier is forked, or tunnels are closed
+//   (configuration ends)   server_stop     the server stops: carriers are told and waited for
 #include "httpd/config.h"
 #include "httpd/config_check.h"
 #include "httpd/directives.h"

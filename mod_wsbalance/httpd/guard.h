@@ -2,12 +2,15 @@
 //
 // Layer:    httpd.
 // Threads:  any.
-// Errors:   an exception is logged and becomes the value that the caller names.
+// Errors:   an exception is logged and becomes the value that the caller names; for want of memory,
+//           503 where that is an error.
 #pragma once
 
 #include <exception>
+#include <new>
 
 #include "httpd/httpd_api.h"
+#include "httpd/shortages.h"
 
 namespace wsbalance::httpd {
 
@@ -16,6 +19,8 @@ template <typename Body>
 int guarded(request_rec* r, const char* hook, int on_throw, Body&& body) noexcept {
   try {
     return body();
+  } catch (const std::bad_alloc&) {
+    return ap_is_HTTP_ERROR(on_throw) ? refuse_without_memory(r) : on_throw;
   } catch (const std::exception& error) {
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSB0001: %s: unexpected: %s", hook, error.what());
   } catch (...) {

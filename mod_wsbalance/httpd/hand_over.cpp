@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <new>
 #include <utility>
 
 #include "httpd/connection_state.h"
@@ -30,7 +31,16 @@ void submit(Child& child, PreparedTunnel& prepared, relay::Connection client,
             relay::Connection member) {
   prepared.tunnel->adopt(std::move(client), std::move(member), prepared.client.read_already,
                          prepared.member.read_already);
+  child.count_opened(prepared.counted);
   child.relay().submit(std::move(prepared.tunnel));
+}
+
+// There is no memory, and the client has its 101.
+void end_for_want_of_memory(Child& child, PreparedTunnel& prepared) {
+  if (prepared.tunnel == nullptr) return;  // The relay has it, and sees that the side is closed.
+  relay::TunnelSummary summary;
+  summary.reason = relay::EndReason::resources;
+  child.tunnel_ended(summary, prepared.tunnel->take_context());
 }
 
 // The last that httpd does with a connection, on every way out of every MPM: its log is written.
@@ -39,8 +49,15 @@ int depart(conn_rec* connection) {
   if (state == nullptr || state->departing == nullptr) return OK;
   DepartingTunnel& departing = *std::exchange(state->departing, nullptr);
   PreparedTunnel& prepared = departing.prepared;
-  relay::Connection client =
-      take_connection(connection, std::move(departing.client_fd), prepared.client.read_already);
+  relay::Connection client;
+  try {
+    client =
+        take_connection(connection, std::move(departing.client_fd), prepared.client.read_already);
+  } catch (const std::bad_alloc&) {
+    connection->aborted = 1;
+    end_for_want_of_memory(departing.child, prepared);
+    return OK;
+  }
   connection->aborted = 1;  // Nothing to flush and nobody to wait for.
   if (!client.fd) {
     log_lost(connection->base_server, "client");
@@ -55,10 +72,10 @@ int on_pre_close(conn_rec* connection) {
                  [&] { return depart(connection); });
 }
 
-PreparedSide prepare_side(const Child& child, bool is_pumped) {
+PreparedSide prepare_side(relay::UniqueFd inert, bool is_pumped) {
   PreparedSide side;
   if (!is_pumped) {
-    side.inert = child.make_inert();
+    side.inert = std::move(inert);
     // httpd reads into buckets of this size and asks for more only when one is used up.
     side.read_already.reserve(AP_IOBUFSIZE);
     return side;
@@ -79,9 +96,9 @@ void bypass_request_filters(request_rec* r) {
   r->connection->keepalive = AP_CONN_CLOSE;
 }
 
-relay::Connection take_member(proxy_conn_rec* member, PreparedSide& side) {
+relay::Connection take_member(const Child& child, proxy_conn_rec* member, PreparedSide& side) {
   if (side.is_pumped()) return {std::move(side.relay_end), nullptr};
-  relay::UniqueFd fd = take_descriptor(member->sock, std::move(side.inert));
+  relay::UniqueFd fd = child.inert().take(member->sock, std::move(side.inert));
   return take_connection(member->connection, std::move(fd), side.read_already);
 }
 
@@ -92,27 +109,19 @@ void pump(request_rec* r, Child& child, proxy_conn_rec* member, PreparedTunnel& 
   if (prepared.member.is_pumped()) {
     sides.push_back({member->connection, std::move(prepared.member.pump_end)});
   }
+  prepared.tunnel->bind();
   submit(child, prepared, {std::move(prepared.client.relay_end), nullptr},
          std::move(member_connection));
   run_pump(child, std::move(sides));
 }
 
-}  // namespace
-
-PreparedTunnel prepare_tunnel(Child& child, const relay::TunnelSettings& settings,
-                              std::unique_ptr<TunnelInfo> info, PumpedSides pumped) {
-  return {prepare_side(child, pumped.client), prepare_side(child, pumped.member),
-          std::make_unique<relay::Tunnel>(child.settings().share(settings), std::move(info))};
-}
-
-void hand_over(request_rec* r, Child& child, proxy_conn_rec* member, PreparedTunnel prepared) {
+void take_both(request_rec* r, Child& child, proxy_conn_rec* member, PreparedTunnel& prepared) {
   conn_rec* client = r->connection;
-  bypass_request_filters(r);
   relay::UniqueFd client_fd;
   if (!prepared.client.is_pumped()) {
-    client_fd = take_descriptor(ap_get_conn_socket(client), std::move(prepared.client.inert));
+    client_fd = child.inert().take(ap_get_conn_socket(client), std::move(prepared.client.inert));
   }
-  relay::Connection member_connection = take_member(member, prepared.member);
+  relay::Connection member_connection = take_member(child, member, prepared.member);
   if (!member_connection.fd) return log_lost(r->server, "member");
   if (prepared.client.is_pumped()) {
     return pump(r, child, member, prepared, std::move(member_connection));
@@ -120,6 +129,26 @@ void hand_over(request_rec* r, Child& child, proxy_conn_rec* member, PreparedTun
   connection_state(client).departing = pool_new<DepartingTunnel>(
       client->pool, DepartingTunnel{child, std::move(prepared), std::move(client_fd),
                                     std::move(member_connection)});
+}
+
+}  // namespace
+
+PreparedTunnel prepare_tunnel(Child& child, const relay::TunnelSettings& settings,
+                              std::unique_ptr<TunnelInfo> info, InertPair inert,
+                              PumpedSides pumped) {
+  return {prepare_side(std::move(inert.client), pumped.client),
+          prepare_side(std::move(inert.member), pumped.member),
+          std::make_unique<relay::Tunnel>(child.settings().share(settings), std::move(info))};
+}
+
+void hand_over(request_rec* r, Child& child, proxy_conn_rec* member, PreparedTunnel prepared) {
+  bypass_request_filters(r);
+  try {
+    take_both(r, child, member, prepared);
+  } catch (const std::bad_alloc&) {
+    r->connection->aborted = 1;
+    end_for_want_of_memory(child, prepared);
+  }
 }
 
 void register_hand_over_hooks() {

@@ -15,6 +15,8 @@
 
 #include "httpd/child.h"
 #include "httpd/httpd_api.h"
+#include "httpd/inert_descriptors.h"
+#include "httpd/members.h"
 #include "httpd/pump.h"
 #include "httpd/tunnel_info.h"
 #include "relay/tunnel.h"
@@ -39,6 +41,7 @@ struct PreparedTunnel {
   PreparedSide client;
   PreparedSide member;
   std::unique_ptr<relay::Tunnel> tunnel;
+  MemberRef counted{};  // As which member.
 
   explicit operator bool() const { return client && member; }
 };
@@ -51,11 +54,12 @@ struct PumpedSides {
 
 // False in a boolean context: no descriptor is left. May throw std::bad_alloc.
 PreparedTunnel prepare_tunnel(Child& child, const relay::TunnelSettings& settings,
-                              std::unique_ptr<TunnelInfo> info, PumpedSides pumped);
+                              std::unique_ptr<TunnelInfo> info, InertPair inert,
+                              PumpedSides pumped);
 
 // After the 101 was sent: the connections become a tunnel of the child's relay. Returns at once if
 // both leave httpd, else when the tunnel has ended. Says nothing to either side if one of them is
-// lost on the way.
+// lost on the way; where that is for want of memory, the tunnel has ended with `resources`.
 void hand_over(request_rec* r, Child& child, proxy_conn_rec* member, PreparedTunnel prepared);
 
 // pre_close_connection.

@@ -6,7 +6,7 @@ namespace wsbalance::httpd {
 
 // Counts in, then looks whether all together are still within the limit: two that come at the same
 // time may both be turned away at the limit, but never both be let in above it.
-bool HandshakeSlot::try_count_in(const ModuleState& state, ChildRow& row) {
+bool HandshakeSlot::try_count_in(const ModuleState& state, ProcessRow& row) {
   row.waiting_handshakes.fetch_add(1);
   if (state.waiting_handshakes_max == 0 ||
       state.rows->totals().waiting_handshakes <= state.waiting_handshakes_max) {
@@ -16,7 +16,7 @@ bool HandshakeSlot::try_count_in(const ModuleState& state, ChildRow& row) {
   return false;
 }
 
-HandshakeSlot::HandshakeSlot(const ModuleState& state, ChildRow& row)
+HandshakeSlot::HandshakeSlot(const ModuleState& state, ProcessRow& row)
     : progress_(state.rows->progress()) {
   std::uint32_t freed = progress_.freed.load(std::memory_order_relaxed);
   int quiet_looks = 0;
@@ -39,7 +39,7 @@ HandshakeSlot::HandshakeSlot(const ModuleState& state, ChildRow& row)
 }
 
 void HandshakeSlot::release() {
-  if (ChildRow* row = std::exchange(row_, nullptr)) {
+  if (ProcessRow* row = std::exchange(row_, nullptr)) {
     row->waiting_handshakes.fetch_sub(1, std::memory_order_relaxed);
     progress_.freed.fetch_add(1, std::memory_order_relaxed);
   }

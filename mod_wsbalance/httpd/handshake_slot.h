@@ -16,7 +16,7 @@ namespace wsbalance::httpd {
 // hang, no worker is held by a handshake that has no slot.
 class HandshakeSlot {
  public:
-  HandshakeSlot(const ModuleState& state, ChildRow& row);
+  HandshakeSlot(const ModuleState& state, ProcessRow& row);
   HandshakeSlot(const HandshakeSlot&) = delete;
   HandshakeSlot& operator=(const HandshakeSlot&) = delete;
   ~HandshakeSlot() { release(); }
@@ -29,10 +29,10 @@ class HandshakeSlot {
   static constexpr int kQuietLooks = 3;
   static constexpr int kLooksMax = 20;
 
-  static bool try_count_in(const ModuleState& state, ChildRow& row);
+  static bool try_count_in(const ModuleState& state, ProcessRow& row);
 
   HandshakeProgress& progress_;
-  ChildRow* row_ = nullptr;
+  ProcessRow* row_ = nullptr;
 };
 
 }  // namespace wsbalance::httpd

@@ -13,10 +13,12 @@ extern "C" {
 #include <httpd.h>
 
 #include <apr_date.h>
+#include <apr_hash.h>
 #include <apr_lib.h>
 #include <apr_optional.h>
 #include <apr_shm.h>
 #include <apr_strings.h>
+#include <apr_thread_proc.h>
 #include <http_config.h>
 #include <http_connection.h>
 #include <http_core.h>
@@ -31,6 +33,7 @@ extern "C" {
 #include <mod_status.h>
 #include <mpm_common.h>
 #include <scoreboard.h>
+#include <unixd.h>
 #include <util_filter.h>
 
 extern module AP_MODULE_DECLARE_DATA wsbalance_module;

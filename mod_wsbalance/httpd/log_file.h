@@ -31,6 +31,7 @@ class LogFile {
   Result write(std::string_view line, std::chrono::milliseconds patience) noexcept;
 
   const char* name() const noexcept { return name_; }
+  int descriptor() const noexcept { return fd_; }
   int last_error() const noexcept { return error_; }
   // Lines that an error cost since it worked last.
   std::uint64_t lost() const noexcept { return lost_; }

@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <new>
 #include <system_error>
@@ -25,10 +26,10 @@ constexpr milliseconds kPatience{500};
 
 constexpr std::int64_t kTellLostEveryMs = 1000;
 
-// From the last thing that the thread does to where the kernel has no such thread any more.
-constexpr std::int64_t kThreadEndLimitMs = 200;
-
 constexpr milliseconds kFailedStartLimit{1000};
+
+// From where the thread looks whether it is paused to its end.
+constexpr milliseconds kPauseSeenLimit{50};
 
 std::int64_t now_ms() noexcept {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
@@ -45,11 +46,6 @@ std::uint16_t all_broken_rules(const TunnelInfo& info) noexcept {
   return info.summary.to_member.broken_rules | info.summary.to_client.broken_rules;
 }
 
-bool is_wanted(const TunnelInfo& info) noexcept {
-  return tunnel_log_of(info.server()) != nullptr || APLOG_IS_LEVEL(info.server(), APLOG_INFO) ||
-         all_broken_rules(info) != 0;
-}
-
 // Calls tell(text) for each rule of the set.
 template <typename Tell>
 void for_each_rule(std::uint16_t rules, Tell&& tell) {
@@ -61,8 +57,10 @@ void for_each_rule(std::uint16_t rules, Tell&& tell) {
 
 }  // namespace
 
-LogWriter::LogWriter(const server_rec* main_server)
-    : main_server_(main_server), wake_(make_wake()), told_lost_ms_(now_ms() - kTellLostEveryMs) {
+LogWriter::LogWriter(server_rec* main_server, LogChannel channel)
+    : wake_(make_wake()),
+      output_(main_server, channel),
+      told_lost_ms_(now_ms() - kTellLostEveryMs) {
   line_.reserve(kLineBytes);
 }
 
@@ -72,9 +70,22 @@ LogWriter::~LogWriter() {
 }
 
 void LogWriter::start() {
+  is_paused_.store(false, std::memory_order_release);
+  if (thread_.is_started()) {
+    // pause() was not called or gave up. The thread may have seen it all the same.
+    if (!thread_.wait_gone(std::chrono::steady_clock::now() + kPauseSeenLimit)) return;
+    thread_.join();
+  }
   if (const int error = thread_.start("wsb-log")) {
+    is_paused_.store(true, std::memory_order_release);  // stop() writes what waits.
     throw std::system_error(error, std::generic_category(), "pthread_create");
   }
+}
+
+bool LogWriter::is_wanted(const TunnelInfo& info) const noexcept {
+  return tunnel_log_of(info.server()) != nullptr || APLOG_IS_LEVEL(info.server(), APLOG_INFO) ||
+         all_broken_rules(info) != 0 || info.summary.reason == relay::EndReason::resources ||
+         resources_.is_on();
 }
 
 void LogWriter::push(std::unique_ptr<TunnelInfo> info) noexcept {
@@ -94,17 +105,31 @@ void LogWriter::push(std::unique_ptr<TunnelInfo> info) noexcept {
   if (before == nullptr) (void)::eventfd_write(wake_.get(), 1);
 }
 
-bool LogWriter::stop(milliseconds limit) noexcept {
-  if (!thread_.is_started()) return true;
-  const int saved_errno = errno;
-  const std::int64_t deadline = now_ms() + limit.count();
-  stop_at_.store(deadline, std::memory_order_release);
+bool LogWriter::pause(milliseconds limit) noexcept {
+  is_paused_.store(true, std::memory_order_release);
   (void)::eventfd_write(wake_.get(), 1);
-  while (!thread_.is_done() && now_ms() < deadline) ::poll(nullptr, 0, 1);
-  const bool is_done = thread_.is_done();
-  // The end of a thread frees what the heap keeps for it, so it may have to wait for a lock.
-  const std::int64_t gone_by = std::min(deadline, now_ms() + kThreadEndLimitMs);
-  while (is_done && !thread_.is_gone() && now_ms() < gone_by) ::poll(nullptr, 0, 1);
+  if (!thread_.wait_gone(std::chrono::steady_clock::now() + limit)) return false;
+  thread_.join();
+  return true;
+}
+
+void LogWriter::list_descriptors(std::vector<int>& found) const {
+  found.push_back(wake_.get());
+  output_.list_descriptors(found);
+}
+
+bool LogWriter::stop(milliseconds limit) noexcept {
+  const bool was_paused = is_paused_.exchange(false);
+  if (!thread_.is_started() && !was_paused) return true;
+  const int saved_errno = errno;
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  stop_at_.store(now_ms() + limit.count(), std::memory_order_release);
+  if (!thread_.is_started()) {
+    write_until_stop();
+    return true;
+  }
+  (void)::eventfd_write(wake_.get(), 1);
+  const bool is_done = thread_.wait_gone(deadline);
   errno = saved_errno;
   return is_done;
 }
@@ -126,6 +151,7 @@ void LogWriter::write_until_stop() noexcept {
     }
     if (info != nullptr) break;  // No time is left.
     if (!was_stopping) wait();
+    if (is_paused_.load(std::memory_order_acquire)) return;
     tell_lost();
   }
   lost_.fetch_add(waiting_.load(std::memory_order_relaxed), std::memory_order_relaxed);
@@ -150,10 +176,14 @@ void LogWriter::wait() noexcept {
     wait_ms = static_cast<int>(
         std::clamp<std::int64_t>(told_lost_ms_ + kTellLostEveryMs - now_ms(), 0, kTellLostEveryMs));
   }
-  pollfd woken{wake_.get(), POLLIN, 0};
-  ::poll(&woken, 1, wait_ms);
+  std::array<pollfd, 2> woken = {pollfd{wake_.get(), POLLIN, 0},
+                                 pollfd{output_.forwarded_fd(), POLLIN, 0}};
+  ::poll(woken.data(), woken.size(), wait_ms);
   eventfd_t count = 0;
-  (void)::eventfd_read(wake_.get(), &count);
+  if (woken[0].revents != 0) (void)::eventfd_read(wake_.get(), &count);
+  if (woken[1].revents != 0 && !is_stopping()) {
+    lost_.fetch_add(output_.write_forwarded(patience()), std::memory_order_relaxed);
+  }
 }
 
 // How long a log may make the thread wait now.
@@ -167,6 +197,7 @@ void LogWriter::write(const TunnelInfo& info) noexcept {
   try {
     // It has to remember names, and there may be no memory at a stop.
     if (all_broken_rules(info) != 0 && !is_stopping()) tell_broken_rules(info);
+    tell_resources(info);
     write_error_log(info);
     write_tunnel_log(info);
   } catch (const std::bad_alloc&) {
@@ -176,49 +207,31 @@ void LogWriter::write(const TunnelInfo& info) noexcept {
 
 void LogWriter::write_tunnel_log(const TunnelInfo& info) {
   const TunnelLog* const log = tunnel_log_of(info.server());
-  if (log == nullptr || log->file == nullptr) return;
-  LogFile& file = *log->file;
+  if (log == nullptr) return;
   line_.clear();
   const char* const name = info.server()->server_hostname;
   log->line.append(line_, info, name != nullptr ? name : "");
-  switch (file.write(line_, patience())) {
-    case LogFile::Result::written:
-    case LogFile::Result::still_broken:
-      return;
-    case LogFile::Result::not_taken:
-      lost_.fetch_add(1, std::memory_order_relaxed);
-      return;
-    case LogFile::Result::broke:
-      ap_log_error(
-          APLOG_MARK, APLOG_ERR, file.last_error(), main_server_,
-          "WSB0305: cannot write to the tunnel log %s: its lines are lost until that works "
-          "again",
-          file.name());
-      return;
-    case LogFile::Result::works_again:
-      ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, main_server_,
-                   "WSB0306: the tunnel log %s is written again: %" APR_UINT64_T_FMT
-                   " lines are lost",
-                   file.name(), apr_uint64_t{file.lost()});
-      return;
+  if (!output_.write_tunnel_log(info.server(), line_, patience())) {
+    lost_.fetch_add(1, std::memory_order_relaxed);
   }
 }
 
-void LogWriter::write_error_log(const TunnelInfo& info) const noexcept {
+void LogWriter::write_error_log(const TunnelInfo& info) noexcept {
   const relay::TunnelSummary& summary = info.summary;
   const char* const closer = name_of(summary.closer);
-  ap_log_error(APLOG_MARK, APLOG_INFO, 0, info.server(),
-               "WSB0301: tunnel ended: client=%s:%u member=%s tunnel=%016" APR_UINT64_T_HEX_FMT
-               " reason=%s close_code=%u closer=%s duration_ms=%" APR_INT64_T_FMT
-               " "
-               "to_member: bytes=%" APR_UINT64_T_FMT " messages=%" APR_UINT64_T_FMT
-               " to_client: bytes=%" APR_UINT64_T_FMT " messages=%" APR_UINT64_T_FMT "%s",
-               info.client().data(), unsigned{info.client_port()}, info.member().data(),
-               apr_uint64_t{info.id()}, name_of(summary.reason), unsigned{summary.close_code},
-               *closer != '\0' ? closer : "-", apr_int64_t{summary.duration.count()},
-               apr_uint64_t{summary.to_member.bytes}, apr_uint64_t{summary.to_member.messages},
-               apr_uint64_t{summary.to_client.bytes}, apr_uint64_t{summary.to_client.messages},
-               summary.is_truncated ? " tls=truncated" : "");
+  output_.write_error_log(
+      APLOG_INFO, 0, info.server(),
+      "WSB0301: tunnel ended: client=%s:%u member=%s tunnel=%016" APR_UINT64_T_HEX_FMT
+      " reason=%s close_code=%u closer=%s duration_ms=%" APR_INT64_T_FMT
+      " "
+      "to_member: bytes=%" APR_UINT64_T_FMT " messages=%" APR_UINT64_T_FMT
+      " to_client: bytes=%" APR_UINT64_T_FMT " messages=%" APR_UINT64_T_FMT "%s",
+      info.client().data(), unsigned{info.client_port()}, info.member().data(),
+      apr_uint64_t{info.id()}, name_of(summary.reason), unsigned{summary.close_code},
+      *closer != '\0' ? closer : "-", apr_int64_t{summary.duration.count()},
+      apr_uint64_t{summary.to_member.bytes}, apr_uint64_t{summary.to_member.messages},
+      apr_uint64_t{summary.to_client.bytes}, apr_uint64_t{summary.to_client.messages},
+      summary.is_truncated ? " tls=truncated" : "");
 }
 
 void LogWriter::tell_broken_rules(const TunnelInfo& info) {
@@ -227,19 +240,35 @@ void LogWriter::tell_broken_rules(const TunnelInfo& info) {
   for_each_rule(
       broken_rules_.take_new(info.member(), relay::Side::member, summary.to_client.broken_rules),
       [&](const protocol::FrameRuleText& rule) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, info.server(),
-                     "WSB0302: member %s broke %s: %s; further cases are counted in the "
-                     "tunnel log only",
-                     member, rule.reference, rule.text);
+        output_.write_error_log(APLOG_WARNING, 0, info.server(),
+                                "WSB0302: member %s broke %s: %s; further cases are counted in the "
+                                "tunnel log only",
+                                member, rule.reference, rule.text);
       });
   for_each_rule(
       broken_rules_.take_new(info.member(), relay::Side::client, summary.to_member.broken_rules),
       [&](const protocol::FrameRuleText& rule) {
-        ap_log_error(APLOG_MARK, APLOG_INFO, 0, info.server(),
-                     "WSB0303: client %s of member %s broke %s: %s; further cases are "
-                     "counted in the tunnel log only",
-                     info.client().data(), member, rule.reference, rule.text);
+        output_.write_error_log(APLOG_INFO, 0, info.server(),
+                                "WSB0303: client %s of member %s broke %s: %s; further cases are "
+                                "counted in the tunnel log only",
+                                info.client().data(), member, rule.reference, rule.text);
       });
+}
+
+void LogWriter::tell_resources(const TunnelInfo& info) noexcept {
+  if (info.summary.reason == relay::EndReason::resources) {
+    if (!resources_.refuse(now_ms())) return;
+    output_.write_error_log(
+        APLOG_ERR, 0, info.server(),
+        "WSB0311: the system refuses memory, or something else that open tunnels need: "
+        "tunnels of this child end with reason=resources");
+  } else if (const std::uint64_t ended = resources_.grant(now_ms())) {
+    output_.write_error_log(
+        APLOG_NOTICE, 0, info.server(),
+        "WSB0312: tunnels of this child have what they need again; %" APR_UINT64_T_FMT
+        " ended with reason=resources",
+        apr_uint64_t{ended});
+  }
 }
 
 void LogWriter::tell_lost() noexcept {
@@ -247,10 +276,10 @@ void LogWriter::tell_lost() noexcept {
   const std::int64_t now = now_ms();
   if (now - told_lost_ms_ < kTellLostEveryMs) return;
   told_lost_ms_ = now;
-  ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server_,
-               "WSB0304: %" APR_UINT64_T_FMT
-               " lines of the tunnel log lost: the log does not take them",
-               apr_uint64_t{lost_.exchange(0, std::memory_order_relaxed)});
+  output_.write_error_log(APLOG_WARNING, 0, nullptr,
+                          "WSB0304: %" APR_UINT64_T_FMT
+                          " lines of the tunnel log lost: the log does not take them",
+                          apr_uint64_t{lost_.exchange(0, std::memory_order_relaxed)});
 }
 
 }  // namespace wsbalance::httpd

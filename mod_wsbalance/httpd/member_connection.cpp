@@ -1,8 +1,10 @@
 #include "httpd/member_connection.h"
 
+#include <cerrno>
 #include <memory>
 
 #include "httpd/forwarded_fields.h"
+#include "httpd/inert_descriptors.h"
 #include "httpd/member_tls.h"
 #include "httpd/tls_floor.h"
 #include "httpd/tls_take_over.h"
@@ -70,8 +72,13 @@ bool MemberConnection::connect(apr_interval_time_t timeout) {
     shared_copy.conn_timeout = timeout;
     shared_copy.conn_timeout_set = 1;
   }
+  errno = 0;
   const bool is_connected =
       ap_proxy_connect_backend(kFunction, connection_, &worker_copy, r_->server) == OK;
+  if (!is_connected && (errno == EMFILE || errno == ENFILE || !is_descriptor_left())) {
+    lacks_descriptor_ = true;
+    return false;
+  }
   if (shared_copy.status & PROXY_WORKER_IN_ERROR) shared.status |= PROXY_WORKER_IN_ERROR;
   // Only what changed here: other threads write the record too.
   if (shared_copy.error_time != before.error_time) shared.error_time = shared_copy.error_time;

@@ -37,6 +37,9 @@ class MemberConnection {
   // which has to be over by `deadline`. Returns OK or a status; why TLS failed is logged.
   int send_request(std::chrono::steady_clock::time_point deadline);
 
+  // open() failed because no descriptor was left, which is not the member's fault.
+  bool lacks_descriptor() const { return lacks_descriptor_; }
+
   proxy_conn_rec* get() const { return connection_; }
   const char* server_port_text() const { return server_port_; }
 
@@ -52,6 +55,7 @@ class MemberConnection {
   MemberRoute route_;
   proxy_conn_rec* connection_ = nullptr;
   apr_uri_t uri_{};
+  bool lacks_descriptor_ = false;
   char server_port_[32] = "";
 };
 

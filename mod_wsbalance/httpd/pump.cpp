@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <memory>
 #include <utility>
 
@@ -21,6 +22,9 @@ constexpr int kBlindReadMs = 50;  // Between reads, where nothing tells of input
 
 // A stream of HTTP/2 whose client has ended its side can still be reset, of which only a flag tells.
 constexpr int kLookForResetMs = 250;
+
+// For the last bytes of a tunnel that the relay has ended, when the process has to end.
+constexpr std::chrono::milliseconds kGrace{200};
 
 // One pumped connection.
 class Channel {
@@ -231,13 +235,27 @@ bool PumpSlot::acquire(Child& child, unsigned limit) {
   return true;
 }
 
-void run_pump(const Child& child, std::vector<PumpedSide> sides) {
+void run_pump(Child& child, std::vector<PumpedSide> sides) {
+  using Clock = std::chrono::steady_clock;
   std::vector<std::unique_ptr<Channel>> channels;
   for (PumpedSide& side : sides) channels.push_back(std::make_unique<Channel>(std::move(side)));
   std::vector<pollfd> entries(1 + 2 * channels.size());
-  while (!are_over(channels) && !child.is_stopping()) {
-    entries[0] = {child.stopping_fd(), POLLIN, 0};
+  auto end_by = Clock::time_point::max();
+  while (!are_over(channels)) {
+    const auto now = Clock::now();
     int wait_ms = child.look_interval_ms();
+    if (end_by == Clock::time_point::max() && child.is_stopping()) {
+      // Once for all pumped tunnels of this child: whoever sees it first.
+      child.close_pumped_tunnels();
+      end_by = now + kCloseLimitAtStop + kGrace;
+    }
+    const bool is_ending = end_by != Clock::time_point::max();
+    if (is_ending) {
+      if (now >= end_by) return;
+      wait_ms =
+          static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(end_by - now).count());
+    }
+    entries[0] = {is_ending ? -1 : child.stopping_fd(), POLLIN, 0};
     for (std::size_t i = 0; i < channels.size(); ++i) {
       wait_ms = shorter(wait_ms, channels[i]->prepare(&entries[1 + 2 * i]));
     }

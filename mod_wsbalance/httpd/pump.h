@@ -40,8 +40,9 @@ struct PumpedSide {
   relay::UniqueFd fd;
 };
 
-// Carries bytes both ways for each side until its tunnel or its connection has ended, or the child
-// has to. What each end sent before its end arrives.
-void run_pump(const Child& child, std::vector<PumpedSide> sides);
+// Carries bytes both ways for each side until its tunnel or its connection has ended. What each end
+// sent before its end arrives. When the child has to end, its pumped tunnels are closed in order, and
+// this returns soon in any case.
+void run_pump(Child& child, std::vector<PumpedSide> sides);
 
 }  // namespace wsbalance::httpd

@@ -1,14 +1,21 @@
 #include "httpd/startup.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "httpd/child.h"
 #include "httpd/config.h"
+#include "httpd/descriptor_limit.h"
 #include "httpd/guard.h"
+#include "httpd/lineage.h"
+#include "httpd/members.h"
 #include "httpd/module_state.h"
+#include "httpd/orphans.h"
 #include "httpd/pool.h"
 #include "httpd/queries.h"
-#include "httpd/shared_rows.h"
+#include "httpd/server_stop.h"
+#include "httpd/shared_segment.h"
 
 namespace wsbalance::httpd {
 namespace {
@@ -48,65 +55,126 @@ void find_pump_limits(server_rec* server, ModuleState& state) {
   if (high > 0) state.pumped_http2_max = static_cast<unsigned>(std::max(1, high - 2));
 }
 
-int make_state(apr_pool_t* pool, server_rec* server) {
-  const ServerConfig& config = server_config(server);
+// Twice as many rows as members, and more: old ones keep theirs while tunnels are open.
+constexpr std::uint32_t kMemberRowsMin = 1024;
+constexpr std::uint32_t kMemberRowsForEach = 4;
+
+// False: said why.
+bool open_rows(apr_pool_t* pool, server_rec* server, ModuleState& state) {
+  const auto children =
+      static_cast<std::uint32_t>(std::max(1, ask_mpm(AP_MPMQ_HARD_LIMIT_DAEMONS)));
+  state.carriers_max =
+      server_config(server).carriers_max.value_or(std::max(kCarriersDefaultMin, 2 * children));
+  // Children, and carriers that are about to end because others take their place.
+  const std::uint32_t rows_beside = 2 * children;
+  const auto members = static_cast<std::uint32_t>(
+      std::min<std::size_t>(Members::count(server), SharedRows::kMembersMax));
   apr_status_t rv = APR_SUCCESS;
-  auto* state = pool_new<ModuleState>(pool);
-  const auto children = static_cast<std::size_t>(std::max(1, ask_mpm(AP_MPMQ_HARD_LIMIT_DAEMONS)));
-  state->rows = SharedRows::create(pool, children, &rv);
-  if (state->rows == nullptr) {
+  const auto rows =
+      open_shared_rows(server,
+                       {.processes = rows_beside + state.carriers_max,
+                        .members = std::max(kMemberRowsMin, kMemberRowsForEach * members)},
+                       &rv);
+  if (!rows) {
     ap_log_error(APLOG_MARK, APLOG_CRIT, rv, server,
-                 "WSB0013: no shared memory for the counters of %" APR_SIZE_T_FMT " children",
-                 children);
+                 "WSB0013: no shared memory for the counters of %u children and %u members",
+                 children, members);
+    return false;
+  }
+  const std::uint32_t room =
+      rows->numbers().processes - std::min(rows->numbers().processes, rows_beside);
+  if (state.carriers_max > room) {
+    ap_log_error(
+        APLOG_MARK, APLOG_WARNING, 0, server,
+        "WSB0024: WSBalanceMaxCarriers is %u and there is room for %u: for more of them the "
+        "server must be stopped and started",
+        state.carriers_max, room);
+    state.carriers_max = room;
+  }
+  state.rows = pool_new<SharedRows>(pool, *rows);
+  state.epoch = rows->begin_epoch();
+  rows->clear_dead(process_id_of(::getpid()));
+  state.orphans = pool_new<Orphans>(pool, pool, *state.rows);
+  state.members = Members::make(pool, server, *rows, state.epoch);
+  return true;
+}
+
+int make_state(apr_pool_t* pool, apr_pool_t* log_pool, server_rec* server) {
+  const ServerConfig& config = server_config(server);
+  auto* state = pool_new<ModuleState>(pool);
+  state->lineage = Lineage::find_or_make();
+  if (state->lineage == nullptr) {
+    ap_log_error(APLOG_MARK, APLOG_CRIT, errno, server,
+                 "WSB0017: no descriptors or shared memory for what processes share over restarts");
     return HTTP_INTERNAL_SERVER_ERROR;
   }
+  state->drain_timeout = config.drain_timeout.value_or(std::chrono::milliseconds(0));
+  if (!open_rows(pool, server, *state)) return HTTP_INTERNAL_SERVER_ERROR;
   state->waiting_handshakes_max =
       config.waiting_handshakes_max.value_or(default_waiting_handshakes());
   state->relay.threads = config.threads.value_or(kThreadsDefault);
   state->relay.buffer_total_bytes_max = config.buffer_total_bytes_max.value_or(kBufferTotalDefault);
   for (server_rec* s = server; s != nullptr; s = s->next) mutable_server_config(s).state = state;
 
+  wait_for_carriers_at_stop(pool, log_pool, server, *state);
   ap_log_error(APLOG_MARK, APLOG_INFO, 0, server,
                "WSB0014: mod_wsbalance %s: %u relay thread(s) a child, at most %u handshakes "
                "waiting, at most %" APR_SIZE_T_FMT " bytes kept in a process",
                WSB_VERSION, state->relay.threads, state->waiting_handshakes_max,
                state->relay.buffer_total_bytes_max);
+  state->descriptors = prepare_descriptors(server, state->relay.threads);
   return OK;
 }
 
-int on_post_config(apr_pool_t* pool, apr_pool_t*, apr_pool_t*, server_rec* server) {
+int on_post_config(apr_pool_t* pool, apr_pool_t* log_pool, apr_pool_t*, server_rec* server) {
   // httpd reads its configuration twice at start; nothing of the first reading stays.
   if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) return OK;
   return guarded(server, "post_config", HTTP_INTERNAL_SERVER_ERROR,
-                 [&] { return make_state(pool, server); });
+                 [&] { return make_state(pool, log_pool, server); });
 }
 
 void on_child_init(apr_pool_t* pool, server_rec* server) {
+  ModuleState& state = *server_config(server).state;
   guarded(server, "child_init", OK, [&] {
-    ModuleState& state = *server_config(server).state;
-    find_pump_limits(server, state);
     state.child = Child::start(pool, server, state);
     return OK;
   });
+  if (state.child != nullptr) return;
+  ap_log_error(APLOG_MARK, APLOG_CRIT, 0, server,
+               "WSB0202: child %" APR_PID_T_FMT
+               " cannot carry tunnels, the line before this one says why: it refuses handshakes "
+               "with 503 and serves everything else",
+               getpid());
 }
 
-void on_child_stopping(apr_pool_t*, int) {
+void on_child_started(apr_pool_t*, server_rec* server) {
+  find_pump_limits(server, *server_config(server).state);
+}
+
+void on_child_stopping(apr_pool_t*, int is_graceful) {
   ModuleState* state = server_config(ap_server_conf).state;
-  if (state != nullptr && state->child != nullptr) state->child->begin_stop();
+  if (state != nullptr && state->child != nullptr) state->child->begin_stop(is_graceful != 0);
 }
 
 // In the parent. A child that ended in order has freed its row itself.
 void on_child_status(server_rec* server, pid_t pid, ap_generation_t, int, mpm_child_status status) {
   if (status != MPM_CHILD_EXITED) return;
-  if (const ModuleState* state = server_config(server).state) state->rows->release(pid);
+  if (const ModuleState* state = server_config(server).state) {
+    state->rows->clear_ended(pid, process_id_of(::getpid()));
+    state->orphans->know_carriers();
+  }
 }
 
 }  // namespace
 
 void register_startup_hooks() {
   ap_hook_pre_config(check_proxy, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
-  ap_hook_post_config(on_post_config, nullptr, nullptr, APR_HOOK_MIDDLE);
-  ap_hook_child_init(on_child_init, nullptr, nullptr, APR_HOOK_MIDDLE);
+  // Where it gives its members the records that children share.
+  static const char* const kAfter[] = {"mod_proxy_balancer.c", nullptr};
+  ap_hook_post_config(on_post_config, kAfter, nullptr, APR_HOOK_MIDDLE);
+  // The first, so that the cleanup of what it starts is the last that the child does.
+  ap_hook_child_init(on_child_init, nullptr, nullptr, APR_HOOK_REALLY_FIRST);
+  ap_hook_child_init(on_child_started, nullptr, nullptr, APR_HOOK_MIDDLE);
   ap_hook_child_stopping(on_child_stopping, nullptr, nullptr, APR_HOOK_MIDDLE);
   ap_hook_child_status(on_child_status, nullptr, nullptr, APR_HOOK_MIDDLE);
 }

@@ -49,14 +49,15 @@ std::uint32_t milliseconds_since(apr_time_t time) {
 }  // namespace
 
 std::unique_ptr<TunnelInfo> describe_tunnel(request_rec* r, Child& child,
-                                            const proxy_conn_rec* member, protocol::Fields answer,
-                                            bool is_pumped) {
+                                            const proxy_conn_rec* member, const MemberRef& counted,
+                                            protocol::Fields answer, bool is_pumped) {
   const proxy_worker_shared& worker = *member->worker->s;
   TunnelFacts facts;
   facts.server = r->server;
   facts.id = child.next_tunnel_id();
   facts.server_port = r->connection->local_addr->port;
   facts.client_port = r->connection->client_addr->port;
+  facts.member_row = counted.row;
   facts.client = or_empty(r->useragent_ip);
   facts.member = worker.name_ex;
   if (tunnel_log_of(r->server) == nullptr) return TunnelInfo::make(facts);

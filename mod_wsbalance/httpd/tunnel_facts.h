@@ -16,11 +16,11 @@
 
 namespace wsbalance::httpd {
 
-// `answer`: the fields of the member's 101. Nothing of a query, a cookie or a field that may hold a
+// `counted`: as which member. `answer`: the fields of its 101. Nothing of a query, a cookie or a field that may hold a
 // secret is in it.
 std::unique_ptr<TunnelInfo> describe_tunnel(request_rec* r, Child& child,
-                                            const proxy_conn_rec* member, protocol::Fields answer,
-                                            bool is_pumped);
+                                            const proxy_conn_rec* member, const MemberRef& counted,
+                                            protocol::Fields answer, bool is_pumped);
 
 // Variables of the request (docs/directives.md), for LogFormat and Header:
 // WSBALANCE_MEMBER and WSBALANCE_ATTEMPTS, when a member has been chosen,

@@ -51,6 +51,7 @@ TunnelInfo::TunnelInfo(const TunnelFacts& facts, const Texts& texts)
       handshake_ms_(facts.handshake_ms),
       server_port_(facts.server_port),
       client_port_(facts.client_port),
+      member_row_(facts.member_row),
       client_transport_(facts.client_transport),
       member_transport_(facts.member_transport),
       is_pumped_(facts.is_pumped) {

@@ -31,8 +31,9 @@ struct TunnelFacts {
   std::uint64_t id = 0;
   std::uint16_t server_port = 0;  // That the client connected to.
   std::uint16_t client_port = 0;
-  std::string_view client{};  // Address.
-  std::string_view member{};  // The worker's name.
+  std::uint16_t member_row = 0;  // That counts for the member (shared_rows.h).
+  std::string_view client{};     // Address.
+  std::string_view member{};     // The worker's name.
 
   // Only for a virtual host with a WSBalanceLog.
   std::string_view user{};
@@ -60,6 +61,7 @@ class TunnelInfo final : public relay::TunnelContext {
   std::uint64_t id() const { return id_; }
   std::uint16_t server_port() const { return server_port_; }
   std::uint16_t client_port() const { return client_port_; }
+  std::uint16_t member_row() const { return member_row_; }
   std::uint32_t handshake_ms() const { return handshake_ms_; }
   Transport client_transport() const { return client_transport_; }
   Transport member_transport() const { return member_transport_; }
@@ -102,6 +104,7 @@ class TunnelInfo final : public relay::TunnelContext {
   std::uint32_t handshake_ms_;
   std::uint16_t server_port_;
   std::uint16_t client_port_;
+  std::uint16_t member_row_;
   std::array<std::uint16_t, kTexts> ends_{};  // Where the NUL of each text is.
   Transport client_transport_;
   Transport member_transport_;

@@ -13,10 +13,12 @@
 #include "httpd/hand_over.h"
 #include "httpd/handshake_slot.h"
 #include "httpd/member_connection.h"
+#include "httpd/members.h"
 #include "httpd/plain_answer.h"
 #include "httpd/pump.h"
 #include "httpd/refusal.h"
 #include "httpd/request_view.h"
+#include "httpd/shortages.h"
 #include "httpd/switching_response.h"
 #include "httpd/tunnel_facts.h"
 #include "httpd/tunnel_options.h"
@@ -51,6 +53,12 @@ int refuse_bad_answer(request_rec* r, const MemberRoute& route, protocol::Handsh
   return rule.status;
 }
 
+// What a handshake holds of its child for the tunnel that it may become.
+struct Claims {
+  PumpSlot pump;
+  InertPair inert;
+};
+
 // A connection has to stay with httpd, and so does a thread for it.
 bool acquire_pump_slot(request_rec* r, ModuleState& state, const char* obstacle, const char* side,
                        PumpSlot& slot) {
@@ -68,37 +76,44 @@ bool acquire_pump_slot(request_rec* r, ModuleState& state, const char* obstacle,
   return true;
 }
 
+// The handshake did not become a tunnel, by the member's doing.
+void note_failed(const ModuleState& state, const MemberRef& counted) {
+  state.rows->member_row(counted.row).handshakes_failed.fetch_add(1, std::memory_order_relaxed);
+}
+
 // The member answered 101: checks it, answers the client, hands the tunnel over.
 int switch_protocols(request_rec* r, ModuleState& state, MemberConnection& member,
-                     const MemberRoute& route, const RequestView& request,
-                     const protocol::ResponseHead& head, PumpSlot& slot) {
+                     const MemberRoute& route, const MemberRef& counted, const RequestView& request,
+                     const protocol::ResponseHead& head, Claims& claims) {
   const protocol::Fields request_fields = request.head().fields;
   const std::string accept =
       protocol::accept_key(protocol::first_value(request_fields, "Sec-WebSocket-Key"));
   const auto error = protocol::check_switching_response(head.version_minor(), head.fields(),
                                                         {accept, request_fields});
-  if (error != protocol::HandshakeError::none) return refuse_bad_answer(r, route, error);
+  if (error != protocol::HandshakeError::none) {
+    note_failed(state, counted);
+    return refuse_bad_answer(r, route, error);
+  }
 
-  PumpedSides pumped{.client = slot.is_held()};
+  PumpedSides pumped{.client = claims.pump.is_held()};
   if (const char* obstacle = obstacle_to_detach(member.get()->connection)) {
-    if (!slot.is_held() && !acquire_pump_slot(r, state, obstacle, "member", slot)) {
+    if (!claims.pump.is_held() && !acquire_pump_slot(r, state, obstacle, "member", claims.pump)) {
       return refuse_busy(r);
     }
     pumped = {.client = true, .member = true};
   }
-  auto info = describe_tunnel(r, *state.child, member.get(), head.fields(), pumped.client);
+  auto info = describe_tunnel(r, *state.child, member.get(), counted, head.fields(), pumped.client);
   const std::uint64_t id = info->id();
-  PreparedTunnel prepared = prepare_tunnel(
-      *state.child, tunnel_settings_for(dir_config(r), head.fields()), std::move(info), pumped);
-  if (!prepared) {
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, errno, r,
-                  "WSB0221: no descriptor left for a tunnel: 503 (raise the limit of open files)");
-    return refuse_busy(r);
-  }
+  PreparedTunnel prepared =
+      prepare_tunnel(*state.child, tunnel_settings_for(dir_config(r), head.fields()),
+                     std::move(info), std::move(claims.inert), pumped);
+  if (!prepared) return refuse_without_descriptors(r, state.child->shortages());
+  prepared.counted = counted;
   tell_tunnel_id(r, id);
   take_member_fields(r, head.fields());
   remove_hop_by_hop(r);  // Connection is set anew: it does not matter what else it says.
   if (!send_switching_response(r, accept)) return DONE;  // The client has gone.
+  note_enough(r, state.child->shortages());
   hand_over(r, *state.child, member.get(), std::move(prepared));
   return OK;
 }
@@ -124,12 +139,12 @@ int give_up(request_rec* r, const MemberRoute& route) {
 
 // A valid upgrade on a route of ours: asks the member and does what it says.
 int serve_upgrade(request_rec* r, ModuleState& state, const MemberRoute& route,
-                  const RequestView& request) {
+                  const MemberRef& counted, const RequestView& request) {
   Child& child = *state.child;
   tell_attempt(r, route.worker);
-  PumpSlot pump_slot;
+  Claims claims;
   if (const char* obstacle = obstacle_to_detach(r->connection)) {
-    if (!acquire_pump_slot(r, state, obstacle, "client", pump_slot)) return refuse_busy(r);
+    if (!acquire_pump_slot(r, state, obstacle, "client", claims.pump)) return refuse_busy(r);
   }
   HandshakeSlot slot(state, child.row());
   if (!slot) {
@@ -138,13 +153,17 @@ int serve_upgrade(request_rec* r, ModuleState& state, const MemberRoute& route,
                   state.waiting_handshakes_max);
     return refuse_busy(r);
   }
+  claims.inert = child.inert().make_pair();
+  if (!claims.inert) return refuse_without_descriptors(r, child.shortages());
 
   const apr_interval_time_t timeout = handshake_timeout(r, route);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::microseconds(timeout);
   MemberConnection member(r, route);
   int status = member.open(timeout);
+  if (member.lacks_descriptor()) return refuse_without_descriptors(r, child.shortages());
   if (status == OK) status = member.send_request(deadline);
   if (status != OK) {
+    note_failed(state, counted);
     close_if_bytes_wait(r);
     return status;
   }
@@ -152,6 +171,9 @@ int serve_upgrade(request_rec* r, ModuleState& state, const MemberRoute& route,
   protocol::ResponseHead head(head_limits(route.worker));
   const AnswerResult result = read_answer_head(r, member.get(), deadline, head);
   slot.release();
+  const bool has_switched =
+      result == AnswerResult::complete && head.status() == HTTP_SWITCHING_PROTOCOLS;
+  if (!has_switched && result != AnswerResult::client_gone) note_failed(state, counted);
   switch (result) {
     case AnswerResult::timed_out:
       return refuse_late(r, route, timeout);
@@ -162,14 +184,14 @@ int serve_upgrade(request_rec* r, ModuleState& state, const MemberRoute& route,
     case AnswerResult::complete:
       break;
   }
-  if (head.status() == HTTP_SWITCHING_PROTOCOLS) {
-    return switch_protocols(r, state, member, route, request, head, pump_slot);
+  if (has_switched) {
+    return switch_protocols(r, state, member, route, counted, request, head, claims);
   }
   close_if_bytes_wait(r);
   return pass_plain_answer(r, route.conf, member, head);
 }
 
-int handle(request_rec* r, const MemberRoute& route) {
+int handle(request_rec* r, ModuleState& state, const MemberRoute& route) {
   const bool is_websocket_route = has_scheme(route.url, "ws") || has_scheme(route.url, "wss");
   const bool is_http_route = has_scheme(route.url, "http") || has_scheme(route.url, "https");
   if (!(is_websocket_route || is_http_route) || r->proxyreq != PROXYREQ_REVERSE || !is_enabled(r) ||
@@ -178,19 +200,27 @@ int handle(request_rec* r, const MemberRoute& route) {
   }
   // Told to speak HTTP/1.0, mod_proxy would send a request that cannot be an upgrade.
   if (apr_table_get(r->subprocess_env, "force-proxy-request-1.0") != nullptr) return DECLINED;
-  ModuleState& state = *server_config(r->server).state;
-  if (state.child == nullptr) return DECLINED;
   if (!wants_websocket(r)) return is_websocket_route ? refuse_plain_request(r) : DECLINED;
+  if (state.child == nullptr) return refuse_busy(r);
   const RequestView request(r);
   const auto error = protocol::check_request(request.head());
   if (error != protocol::HandshakeError::none) return refuse_request(r, error);
-  return serve_upgrade(r, state, route, request);
+  return serve_upgrade(r, state, route, state.members->of(r, route.worker), request);
+}
+
+// Asked for every request that mod_proxy is about to send to a member.
+int count_and_handle(request_rec* r, const MemberRoute& route) {
+  ModuleState& state = *server_config(r->server).state;
+  if (state.child != nullptr && route.worker->balancer != nullptr) {
+    state.child->count_request(r, state.members->of(r, route.worker));
+  }
+  return handle(r, state, route);
 }
 
 int on_scheme_handler(request_rec* r, proxy_worker* worker, proxy_server_conf* conf, char* url,
                       const char* proxy_name, apr_port_t proxy_port) {
   return guarded(r, "scheme_handler", HTTP_INTERNAL_SERVER_ERROR, [&] {
-    return handle(r, {worker, conf, url, proxy_name, proxy_port});
+    return count_and_handle(r, {worker, conf, url, proxy_name, proxy_port});
   });
 }
 

@@ -42,6 +42,8 @@ const char* name_of(EndReason reason) {
       return "limit-byte-rate";
     case EndReason::resources:
       return "resources";
+    case EndReason::drain:
+      return "drain";
     case EndReason::shutdown:
       return "shutdown";
   }

@@ -29,7 +29,8 @@ enum class EndReason : std::uint8_t {
   limit_message_rate,  // WSBalanceMessageRate with action=close
   limit_byte_rate,     // WSBalanceByteRate with action=close
   resources,           // A system call or an allocation that the tunnel needs was refused.
-  shutdown,            // The process ends.
+  drain,     // Its process has ended gracefully: WSBalanceDrainTimeout or WSBalanceMaxCarriers.
+  shutdown,  // The server stops.
 };
 inline constexpr std::size_t kEndReasons = static_cast<std::size_t>(EndReason::shutdown) + 1;
 

@@ -86,6 +86,11 @@ void Poller::clear_wake() noexcept {
   [[maybe_unused]] const ssize_t taken = ::read(wake_.get(), &count, sizeof count);
 }
 
+void Poller::close() noexcept {
+  epoll_.reset();
+  wake_.reset();
+}
+
 bool Watch::set(Poller& poller, int fd, std::uint64_t tag, Readiness interest) noexcept {
   if (state_ == State::watched) {
     if (interest == interest_) return true;

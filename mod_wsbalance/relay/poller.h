@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "relay/unique_fd.h"
 
@@ -48,6 +49,14 @@ class Poller {
   // Makes wait() return with kWakeTag until clear_wake(). Leaves errno as it is.
   void wake() noexcept;
   void clear_wake() noexcept;
+
+  void list_descriptors(std::vector<int>& found) const {
+    found.insert(found.end(), {epoll_.get(), wake_.get()});
+  }
+
+  // Closes its descriptors, which another process shares and goes on with: no call reaches what is
+  // behind them from here on.
+  void close() noexcept;
 
  private:
   UniqueFd epoll_;

@@ -1,4 +1,5 @@
-// quiet_thread.h - a thread that takes no signal, and how to see from outside that it has ended.
+// quiet_thread.h - a thread that takes no signal, can be started again, and can be seen from
+// outside to have ended.
 //
 // Layer:    relay.
 // Owns:     the thread.
@@ -11,6 +12,8 @@
 
 #include <array>
 #include <atomic>
+
+#include "relay/tunnel_settings.h"
 
 namespace wsbalance::relay {
 
@@ -26,17 +29,24 @@ class QuietThread {
   QuietThread& operator=(const QuietThread&) = delete;
 
   // Starts the thread, with all signals blocked. Of `name` 15 characters count. Returns 0 or an
-  // errno value.
+  // errno value. Again only after join(), also in a process that was forked after that.
   [[nodiscard]] int start(const char* name) noexcept;
   bool is_started() const noexcept { return is_started_; }
 
+  // Waits for the end of a thread that was told to stop, or was never started. is_started() is
+  // false then. Not in a signal handler.
+  void join() noexcept;
+
   // These two are safe in a signal handler. The body has returned:
   bool is_done() const noexcept { return is_done_.load(std::memory_order_acquire); }
-  // And the kernel has no such thread any more (pthread_join() may take a lock to tell that).
-  bool is_gone() const noexcept;
+
+  // Waits for that until `until`, false: it has not; then a moment longer, at most until `until`
+  // too, for the kernel to have no such thread any more.
+  bool wait_gone(Clock::time_point until) const noexcept;
 
  private:
   static void* thread_main(void* self) noexcept;
+  bool is_gone() const noexcept;
 
   const Body body_;
   void* const argument_;

@@ -1,8 +1,7 @@
 #include "relay/relay.h"
 
-#include <poll.h>
-
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
 #include <system_error>
 #include <utility>
@@ -15,18 +14,9 @@
 namespace wsbalance::relay {
 namespace {
 
-// The only place of the relay that asks what time it is.
-class SteadyTime : public TimeSource {
- public:
-  Clock::time_point now() const noexcept override { return Clock::now(); }
-};
-
 constexpr unsigned kThreadsMax = 64;
 
-// From the last thing that a thread does to where the kernel has no such thread any more.
-constexpr std::chrono::milliseconds kThreadEndLimit{200};
-
-// For threads without a tunnel to stop.
+// For threads to pause that have begun just now.
 constexpr std::chrono::milliseconds kFailedStartLimit{1000};
 
 }  // namespace
@@ -55,10 +45,51 @@ Relay::~Relay() {
 
 void Relay::start() {
   for (auto& thread : threads_) {
+    const bool goes_on = thread->loop().resume();
+    if (thread->is_started()) {
+      if (goes_on) continue;  // A pause() that failed; the thread had not seen it yet.
+      thread->join();
+    }
     const int error = thread->start();
     if (error == 0) continue;
-    stop(kFailedStartLimit);
+    pause(kFailedStartLimit);
     throw std::system_error(error, std::generic_category(), "pthread_create");
+  }
+}
+
+bool Relay::pause(std::chrono::milliseconds limit) noexcept {
+  const auto until = time_->now() + limit;
+  for (auto& thread : threads_) {
+    if (thread->is_started()) thread->loop().request_pause();
+  }
+  bool all_gone = true;
+  for (auto& thread : threads_) {
+    if (!thread->is_started()) continue;
+    if (thread->wait_gone(until)) {
+      thread->join();
+    } else {
+      all_gone = false;
+    }
+  }
+  return all_gone;
+}
+
+bool Relay::turn_here(std::chrono::milliseconds wait_max) noexcept {
+  const bool has_threads = std::any_of(threads_.begin(), threads_.end(),
+                                       [](const auto& thread) { return thread->is_started(); });
+  if (has_threads) return false;
+  for (auto& thread : threads_) thread->loop().turn_paused(wait_max);
+  return true;
+}
+
+void Relay::list_descriptors(std::vector<int>& found) {
+  for (auto& thread : threads_) thread->loop().list_descriptors(found);
+}
+
+void Relay::abandon() noexcept {
+  for (auto& thread : threads_) {
+    assert(!thread->is_started());
+    thread->loop().abandon();
   }
 }
 
@@ -77,24 +108,35 @@ bool Relay::stop(std::chrono::milliseconds limit) noexcept {
     }
   }
 
-  const auto wait_for_all = [this](auto&& test, Clock::time_point until) {
-    for (;;) {
-      const bool all = std::all_of(threads_.begin(), threads_.end(), [&test](const auto& thread) {
-        return !thread->is_started() || test(*thread);
-      });
-      if (all || time_->now() >= until) return all;
-      ::poll(nullptr, 0, 1);
+  bool all_done = true;
+  for (auto& thread : threads_) {
+    if (!thread->is_started()) continue;
+    if (thread->wait_gone(deadline)) {
+      thread->loop().close_all();  // Where it had left its loop for a pause.
+    } else {
+      all_done = false;
     }
-  };
-  const bool all_done =
-      wait_for_all([](const RelayThread& thread) { return thread.is_done(); }, deadline);
-  // The end of a thread frees what the heap keeps for it, so it may have to wait for a lock.
-  if (all_done) {
-    wait_for_all([](const RelayThread& thread) { return thread.is_gone(); },
-                 std::min(deadline, time_->now() + kThreadEndLimit));
   }
   errno = saved_errno;
   return all_done;
+}
+
+void Relay::close_tunnels(EndReason reason, std::chrono::milliseconds over,
+                          std::chrono::milliseconds close_timeout) noexcept {
+  const CloseOrder order{.reason = reason, .over = over, .close_timeout = close_timeout};
+  for (auto& thread : threads_) thread->loop().request_close(order);
+}
+
+void Relay::close_bound_tunnels(EndReason reason,
+                                std::chrono::milliseconds close_timeout) noexcept {
+  const CloseOrder order{.reason = reason, .over = {}, .close_timeout = close_timeout};
+  for (auto& thread : threads_) thread->loop().request_close_bound(order);
+}
+
+std::uint32_t Relay::load() const noexcept {
+  std::uint32_t tunnels = 0;
+  for (const auto& thread : threads_) tunnels += thread->loop().load();
+  return tunnels;
 }
 
 RelayThread& Relay::least_loaded() noexcept {

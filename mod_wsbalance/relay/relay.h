@@ -2,7 +2,8 @@
 //
 // Layer:    relay (POSIX, Linux, OpenSSL, protocol/; knows no httpd, no member's name).
 // Owns:     its threads and every tunnel that was handed to it.
-// Threads:  submit() from any thread; start() and stop() from the one that owns the Relay.
+// Threads:  submit(), close_tunnels() and load() from any thread; the rest from the one that owns
+//           the Relay.
 // Errors:   the constructor and start() throw std::system_error or std::bad_alloc; nothing else
 // throws.
 #pragma once
@@ -57,21 +58,63 @@ class Relay {
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
 
-  // Starts the threads, all signals blocked in them. If that fails none is left.
+  // Starts the threads, all signals blocked in them. If that fails, they are paused as after
+  // pause().
   void start();
+
+  // To move the tunnels into another process: pause(), fork(), then abandon() in the process that
+  // forked and start() in the forked one. If the fork fails, start() in the one that there is.
+
+  // Ends the threads between two turns of their loops and joins them. Tunnels, timers and queues
+  // stay as they are; what submit() and close_tunnels() bring meanwhile waits, and so does what the
+  // sides send, in the kernel: start() goes on with all of it at once. False if `limit` was not
+  // enough: some threads may go on then, and start() or stop() has to follow. Not for signal
+  // handlers.
+  bool pause(std::chrono::milliseconds limit) noexcept;
+
+  // While it is paused, where no thread can be made: one turn of each loop on the calling thread,
+  // which waits for at most `wait_max`. False: it has threads of its own.
+  bool turn_here(std::chrono::milliseconds wait_max) noexcept;
+
+  // While it is paused: adds every descriptor that it needs. May throw std::bad_alloc.
+  void list_descriptors(std::vector<int>& found);
+
+  // After a fork that followed a pause(), in the process that does not go on with the tunnels:
+  // closes its copies of their descriptors and of the relay's own, by close(2) only, which changes
+  // nothing of what is shared. Later calls do nothing any more, but submit() closes the tunnel; the
+  // destructor frees memory. `open_tunnels` is left to the other process. Do not be late with it: a
+  // side sees that its tunnel has ended when both processes have closed its descriptor.
+  void abandon() noexcept;
+
+  // Gives each tunnel a closing handshake, with 1001 to both sides, spread evenly over `over`: at
+  // once if that is zero. Each thread does it with its own tunnels; until a tunnel has its turn it
+  // goes on as ever. From then on it is cut after `close_timeout`, or before where
+  // WSBalanceCloseTimeout says so; one whose end had begun already, too. Tunnels that are submitted
+  // later are closed as well. tunnel_ended() is called as ever, with `reason`. A later call
+  // replaces the plan for all tunnels that are left, those that close included. Safe in a signal
+  // handler; of calls that meet, a thread follows any.
+  void close_tunnels(EndReason reason, std::chrono::milliseconds over,
+                     std::chrono::milliseconds close_timeout) noexcept;
+
+  // The same at once, for tunnels that are bound to this process (Tunnel::bind()) only.
+  void close_bound_tunnels(EndReason reason, std::chrono::milliseconds close_timeout) noexcept;
+
+  // How many tunnels it has.
+  std::uint32_t load() const noexcept;
 
   // Takes the tunnel over. Its descriptors are set non-blocking and TCP_NODELAY (where TCP) by the
   // relay. Never fails: a tunnel that cannot be carried ends with `resources`; after stop() it is
   // closed at once.
   void submit(std::unique_ptr<Tunnel> tunnel) noexcept;
 
-  // Ends all tunnels and the threads; no tunnel_ended() is called for these ends (they would be
-  // `shutdown`), but `open_tunnels` is lowered. Safe in a signal handler that interrupted any code
-  // of this process (prefork ends its children there): a relay thread that sees it closes
-  // descriptors and allocates, frees, locks and logs nothing any more, and this only waits. At most
-  // `limit`; false if that was not enough. It never is where a relay thread was about to free
-  // memory and the interrupted code holds the heap's lock. The threads and the descriptors then go
-  // with the process, so do not make `limit` long in a signal handler. May be called again.
+  // Ends all tunnels and the threads, if there are any; no tunnel_ended() is called for these ends
+  // (they would be `shutdown`), but `open_tunnels` is lowered. Safe in a signal handler that
+  // interrupted any code of this process (prefork ends its children there): a relay thread that
+  // sees it closes descriptors and allocates, frees, locks and logs nothing any more, and this only
+  // waits. At most `limit`; false if that was not enough. It never is where a relay thread was
+  // about to free memory and the interrupted code holds the heap's lock. The threads and the
+  // descriptors then go with the process, so do not make `limit` long in a signal handler. May be
+  // called again.
   bool stop(std::chrono::milliseconds limit) noexcept;
 
  private:

@@ -3,7 +3,8 @@
 //
 // Layer:    relay.
 // Owns:     its tunnels from submit() on; epoll, timers and the read buffer.
-// Threads:  submit(), load() and request_stop() from any thread; all else from the loop's own.
+// Threads:  submit(), load() and the requests from any thread; all else from the loop's own, or
+//           from its owner while no thread runs it.
 // Errors:   the constructor throws; later a tunnel that cannot be carried ends with `resources`.
 #pragma once
 
@@ -13,7 +14,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <vector>
 
+#include "relay/close_plan.h"
 #include "relay/list_node.h"
 #include "relay/loop_services.h"
 #include "relay/poller.h"
@@ -42,25 +46,60 @@ class RelayLoop {
   // Returns how many events there were, timers not counted.
   std::size_t turn(std::chrono::milliseconds wait_max) noexcept;
 
-  // Turns until request_stop(), then close_all().
+  // Turns until request_stop(), then close_all(); or until request_pause(). After that, and
+  // resume(), it may be called again, by another thread or in a forked process.
   void run() noexcept;
 
-  // Safe in a signal handler.
+  // The requests are safe in a signal handler.
   void request_stop() noexcept;
+  void request_pause() noexcept;
+
+  // Takes request_pause() back, from the thread that made it. False: run() has returned or will,
+  // and has to be called again.
+  bool resume() noexcept;
+
+  // To close its tunnels, and those that may still be submitted, in order: see Relay.
+  void request_close(const CloseOrder& order) noexcept;
+  void request_close_bound(const CloseOrder& order) noexcept;
 
   // Closes the descriptors of all tunnels, now and of those that may still be submitted. System
   // calls only: somewhere a thread may hold the lock of the heap for good.
   void close_all() noexcept;
 
+  // A turn while it is paused, on its owner's thread.
+  void turn_paused(std::chrono::milliseconds wait_max) noexcept;
+
+  // While it is paused: adds the descriptors of all its tunnels, and its own.
+  void list_descriptors(std::vector<int>& found);
+
+  // A forked process goes on with its tunnels: closes the descriptors of this process, the loop's
+  // own too, and counts no end.
+  void abandon() noexcept;
+
  private:
   // A message of 64 KiB or 128 KiB with its frame header fits into one read.
   static constexpr std::size_t kReadBufferBytes = 128 * 1024 + 64;
 
+  // What run() has to do. Left: it was told to pause, and has returned.
+  enum class Order : std::uint8_t { run, pause, left, stop };
+
+  // Between two turns other tunnels are served.
+  static constexpr int kClosesPerTurn = 64;
+
+  bool must_leave() const noexcept { return order_.load(std::memory_order_acquire) != Order::run; }
+  void catch_up() noexcept;
+  void carry(std::span<const PollEvent> events) noexcept;
   std::chrono::milliseconds time_to_wait(std::chrono::milliseconds wait_max) noexcept;
+  void on_wake() noexcept;
   void take_in(Tunnel& tunnel) noexcept;
+  void begin_close(const CloseOrder& order) noexcept;
+  void close_bound(const CloseOrder& order) noexcept;
+  void close(Tunnel& tunnel, const CloseOrder& order) noexcept;
+  void close_due() noexcept;
   void move_if_over(Tunnel& tunnel) noexcept;
   void report_ended() noexcept;
-  void count_closed() noexcept;
+  std::uint32_t close_descriptors() noexcept;
+  void count_closed(std::uint32_t tunnels) noexcept;
 
   TunnelObserver& observer_;
   std::atomic<std::uint32_t>& open_tunnels_;
@@ -73,9 +112,14 @@ class RelayLoop {
 
   TunnelInbox inbox_;
   ListNode tunnels_;
-  ListNode ended_;  // Of this turn: events may still point to them.
+  ListNode closing_;  // Those that have had their turn in plan_.
+  ListNode ended_;    // Of this turn: events may still point to them.
   std::atomic<std::uint32_t> load_{0};
-  std::atomic<bool> must_stop_{false};
+  std::atomic<Order> order_{Order::run};
+  // CloseOrder::packed(), until the loop has seen it.
+  std::atomic<std::uint64_t> close_order_{0};
+  std::atomic<std::uint64_t> close_bound_order_{0};
+  ClosePlan plan_;
   bool is_closed_ = false;
 };
 

@@ -2,7 +2,7 @@
 //
 // Layer:    relay.
 // Owns:     the thread and its loop.
-// Threads:  all but loop().submit() from the one that owns it.
+// Threads:  all but loop().submit() and loop().request_close() from the one that owns it.
 // Errors:   values.
 #pragma once
 
@@ -25,10 +25,10 @@ class RelayThread {
   [[nodiscard]] int start() noexcept;
   bool is_started() const noexcept { return thread_.is_started(); }
 
-  // These two are safe in a signal handler. All descriptors are closed:
+  // For one that was told to pause or to stop, as QuietThread's.
+  void join() noexcept { thread_.join(); }
   bool is_done() const noexcept { return thread_.is_done(); }
-  // And the kernel has no such thread any more.
-  bool is_gone() const noexcept { return thread_.is_gone(); }
+  bool wait_gone(Clock::time_point until) const noexcept { return thread_.wait_gone(until); }
 
  private:
   static void run(void* self) noexcept;

@@ -113,13 +113,14 @@ void Tunnel::on_timer(LoopServices& loop) noexcept {
   end_throttles(loop);
   if (is_ending_) {
     // A side may have ended long ago and still be sent data.
-    if (clock_.lifetime_end() <= loop.now && !first_close_ && broken_reason_ == EndReason::none) {
+    if (clock_.lifetime_end() <= loop.now && may_still_close()) {
       close_for_lifetime(loop);
       if (is_over()) return;
     }
     const bool waits = end(Side::client).is_throttled || end(Side::member).is_throttled;
     if (look_at_unsent() || waits) moved_ = loop.now;
-    if (is_complete() || loop.now - moved_ >= settings_.close_timeout) {
+    const bool is_late = loop.now - moved_ >= settings_.close_timeout || loop.now >= cut_at_;
+    if (is_complete() || is_late) {
       return finish(reason_for_end(), loop);
     }
     look_after_ = std::min(look_after_ * 2, settings_.close_timeout / kLooksPerTimeout);
@@ -159,6 +160,10 @@ DirectionCounts Tunnel::counts(Side source) const noexcept {
           .throttled = end(source).throttled,
           .violations = frames.violations(),
           .broken_rules = frames.broken_rules()};
+}
+
+void Tunnel::list_descriptors(std::vector<int>& found) const {
+  for (const End& end : ends_) found.push_back(end.endpoint.fd());
 }
 
 void Tunnel::close_descriptors() noexcept {

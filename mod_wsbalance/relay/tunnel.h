@@ -7,12 +7,14 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "relay/direction.h"
 #include "relay/endpoint.h"
@@ -50,6 +52,10 @@ class Tunnel : private ListNode {
   void adopt(Connection client, Connection member, std::span<const std::byte> from_client,
              std::span<const std::byte> from_member) noexcept;
 
+  // One of its connections needs a thread of this process: it cannot go on in another one. Before
+  // submit().
+  void bind() noexcept { is_bound_ = true; }
+
   // From here on: for the loop that carries it.
 
   // What a loop's poller reports with an event.
@@ -67,12 +73,18 @@ class Tunnel : private ListNode {
 
   void on_timer(LoopServices& loop) noexcept;
 
+  // This proxy ends it: a closing handshake with 1001 to both sides, unless its end has begun
+  // already. After `limit` it is cut in any case. A second call may make that sooner.
+  void close_within(std::chrono::milliseconds limit, EndReason reason, LoopServices& loop) noexcept;
+
   // It has ended: its descriptors are closed, it holds no buffer and no timer.
   bool is_over() const noexcept { return reason_ != EndReason::none; }
 
   // Of a tunnel that is over.
   TunnelSummary summary() const noexcept;
   std::unique_ptr<TunnelContext> take_context() noexcept { return std::move(context_); }
+
+  void list_descriptors(std::vector<int>& found) const;
 
   // Closes the descriptors by system calls only, and nothing else: it leaks what TLS holds.
   void close_descriptors() noexcept;
@@ -153,6 +165,7 @@ class Tunnel : private ListNode {
   void refuse(Side offender, LoopServices& loop) noexcept;
   void close_both(EndReason reason, std::uint16_t code_client, std::uint16_t code_member,
                   LoopServices& loop) noexcept;
+  bool may_still_close() const noexcept;
   void close_for_lifetime(LoopServices& loop) noexcept;
   void close_dead(Side dead, LoopServices& loop) noexcept;
   void send_close(Side side, LoopServices& loop) noexcept;
@@ -173,7 +186,8 @@ class Tunnel : private ListNode {
   protocol::PingTag ping_tag_{};
   std::chrono::milliseconds look_after_{0};  // How long the timer waited last, in an end.
   Clock::time_point began_{};
-  Clock::time_point moved_{};  // In an end: when it last made progress.
+  Clock::time_point moved_{};                            // In an end: when it last made progress.
+  Clock::time_point cut_at_ = Clock::time_point::max();  // See close_within().
   Clock::time_point ended_{};
 
   EndReason reason_ = EndReason::none;
@@ -184,9 +198,11 @@ class Tunnel : private ListNode {
   std::optional<Side> first_end_;              // Who ended first.
   bool is_ending_ = false;                     // begin_end() was called.
   bool was_refused_ = false;                   // adopt() found no memory.
+  bool is_bound_ = false;                      // bind() was called.
+  bool waits_for_turn_ = false;                // To be closed; its loop's note.
 };
 
 // An idle tunnel holds no memory but this and its context.
-static_assert(sizeof(Tunnel) <= 688);
+static_assert(sizeof(Tunnel) <= 696);
 
 }  // namespace wsbalance::relay

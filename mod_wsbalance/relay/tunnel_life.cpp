@@ -50,6 +50,9 @@ std::string_view text_of(EndReason reason) {
     case EndReason::limit_message_rate:
     case EndReason::limit_byte_rate:
       return "rate limit";
+    case EndReason::drain:
+    case EndReason::shutdown:
+      return "going away";
     default:
       return "";
   }
@@ -132,7 +135,7 @@ void Tunnel::note_paused(Side side, bool is_paused, LoopServices& loop) noexcept
 void Tunnel::arm_timer(LoopServices& loop) noexcept {
   auto at = Clock::time_point::max();
   if (is_ending_) {
-    at = std::min(moved_ + settings_.close_timeout, loop.now + look_after_);
+    at = std::min({moved_ + settings_.close_timeout, loop.now + look_after_, cut_at_});
     if (clock_.lifetime_end() > loop.now) at = std::min(at, clock_.lifetime_end());
   } else {
     at = clock_.is_end_due(settings_.times, loop.now) ? loop.now
@@ -227,6 +230,19 @@ void Tunnel::close_both(EndReason reason, std::uint16_t code_client, std::uint16
   for (const Side side : {Side::client, Side::member}) {
     if (!is_over()) send_close(side, loop);
   }
+}
+
+void Tunnel::close_within(std::chrono::milliseconds limit, EndReason reason,
+                          LoopServices& loop) noexcept {
+  cut_at_ = std::min(cut_at_, loop.now + limit);
+  if (may_still_close()) close_both(reason, kGoingAway, kGoingAway, loop);
+  settle(loop);
+  if (!is_over()) arm_timer(loop);
+}
+
+// Neither side has begun the closing handshake, and both are there for one.
+bool Tunnel::may_still_close() const noexcept {
+  return !first_close_ && broken_reason_ == EndReason::none;
 }
 
 void Tunnel::close_for_lifetime(LoopServices& loop) noexcept {

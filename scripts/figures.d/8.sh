@@ -7,17 +7,6 @@ spread() {
     awk '{a[NR] = $1} END {printf "%.2f (%.2f to %.2f)", a[int((NR + 1) / 2)], a[1], a[NR]}'
 }
 
-# start_other <as start>...: one more httpd, that ends as a helper; sets other_port.
-start_other() {
-  local own_dir=$run_dir
-  run_dir=$own_dir/other
-  mkdir -p "$run_dir/www"
-  ln -sf "$own_dir/mod_wsbalance.so" "$run_dir/"
-  start "$@"
-  helper_pids+=("$httpd_pid")
-  httpd_pid='' other_port=$port run_dir=$own_dir
-}
-
 figure_8() {
   local count=2000 rounds=10 round client other_port='' when lines=$run_dir/lines slow=$run_dir/slow
   local push_port=$member_port form='%-13s %-20s %-20s %-20s %8s %8s  %s'

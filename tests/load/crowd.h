@@ -53,6 +53,7 @@ class Crowd {
  protected:
   virtual void opened(Peer&) {}
   virtual void received(Peer&, const std::string& /*payload*/) {}  // A data frame.
+  virtual void ended(Peer&, Peer::State /*before*/) {}             // hanging: refused.
   virtual void turned() {}  // After each turn of the loop, at least every 10 ms.
 
   // Runs until `done` or for `seconds`, whichever is first; true if it is done.
@@ -83,8 +84,9 @@ class Crowd {
     }
     if (peer.state == Peer::open) --open_;
     if (peer.state == Peer::closing) ++(peer.received == kSawClose ? closed_ : unclean_);
-    peer.state = Peer::ended;
+    const Peer::State before = std::exchange(peer.state, Peer::ended);
     peer.stream.shut();
+    ended(peer, before);
   }
 
   static constexpr unsigned long kSawClose = ~0UL;
@@ -140,6 +142,7 @@ class Crowd {
     std::string payload;
     while (reads_ && (peer.state == Peer::open || peer.state == Peer::closing) &&
            take_frame(peer.in, opcode, payload)) {
+      if (opcode == kClose && peer.state == Peer::open) peer.out += frame(kClose, payload, true);
       if (opcode == kClose) peer.received = kSawClose;
       if (opcode < kClose) received(peer, payload);
       if (opcode == kPing) {

@@ -12,6 +12,7 @@
 
 #include "load/crowd.h"
 #include "load/member.h"
+#include "load/talk.h"
 
 namespace load {
 namespace {
@@ -21,11 +22,15 @@ constexpr char kUsage[] =
     "    a member: echoes; /push sends without end, /hang never answers, no upgrade: 200\n"
     "wsload tunnels --port P --path /ws/ --count N [--at-once 16] [--messages 2] [--size 125]\n"
     "               [--hold SECONDS]   opens, echoes and compares on all, holds, closes\n"
+    "wsload talk    --port P --path /ws/ --count N [--talking N] [--every 500] [--quiet SECONDS]\n"
+    "               [--turnover N]   each says a message every so many ms, so many leave and come\n"
+    "               in a second; SIGUSR1: prints what was since the last time, SIGTERM: all leave\n"
     "wsload slow    --port P --path /ws/push --count N --seconds S [--read BYTES_PER_SECOND]\n"
     "wsload shakes  --port P --path /ws/hang --count N --seconds S   handshakes all at once\n"
     "wsload pair    --port P --path /ws/ --seconds S [--other-port P]\n"
     "    one tunnel, message after message; with another one in turns, to compare them\n"
-    "wsload get     --port P --path / --seconds S      one ordinary GET after the other\n"
+    "wsload get     --port P --path / --seconds S [--every 20]\n"
+    "    one ordinary GET after the other, with a rest of so many ms; SIGTERM ends it\n"
     "All but serve take --tls: TLS 1.3, whatever certificate the server shows.\n";
 
 // Opens, echoes on all, holds, closes.
@@ -248,14 +253,17 @@ void run_gets(const Options& options) {
   const Tls tls = client_tls(options);
   std::vector<double> times;
   unsigned long failed = 0;
-  while (ms_since(start) < limit_ms) {
+  const std::chrono::milliseconds rest(number(options, "every", 20));
+  while (ms_since(start) < limit_ms && told_to_end == 0) {
     const auto before = Clock::now();
     const auto peer = dial(number(options, "port", 0), tls);
     peer->out = "GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
     const bool sent = peer->flush();
-    failed += sent && read_until(*peer, "\r\n\r\n").starts_with("HTTP/1.1 200 ") ? 0 : 1;
+    const bool ok = sent && read_until(*peer, "\r\n\r\n").starts_with("HTTP/1.1 200 ");
+    if (!ok && told_to_end != 0) break;  // The signal has ended the wait for it.
+    failed += ok ? 0 : 1;
     times.push_back(ms_since(before));
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    std::this_thread::sleep_for(rest);
   }
   print_times("gets", times, failed);
   std::printf("\n");
@@ -285,8 +293,11 @@ int main(int argc, char** argv) {
     if (!certificate.empty()) tls = load::tls_server(certificate, load::option(options, "key", ""));
     load::Member(load::number(options, "port", 0), std::move(tls)).run();
   }
+  if (command == "talk" || command == "get") load::listen_to_signals();
   if (command == "tunnels") {
     load::Tunnels(options).run_all();
+  } else if (command == "talk") {
+    load::Talk(options).run_all();
   } else if (command == "slow") {
     load::Slow(options).run_all();
   } else if (command == "shakes") {

@@ -1,7 +1,8 @@
 """Fixtures of the server tests.
 
 `mpm` and `transport` are parameters of every test that starts a server: it runs under each MPM and
-over the usual transports, unless its file or mark names others. Servers are started by
+over the usual transports, unless its file or mark names others (`transport.under()` names pairs of
+both). Servers are started by
 `start_httpd` (for a whole file) or `start_once` (for one test), and every test ends with a look at
 the error logs of all servers that ran beside it.
 """
@@ -17,6 +18,7 @@ import raw_peer
 import ws_peer
 from httpd_env import Httpd
 from transport import PLAIN, TRANSPORTS, USUAL
+from waiting import SLOWNESS
 
 # The servers whose error logs are still to be looked at, running or just stopped.
 _servers = []
@@ -33,7 +35,9 @@ def pytest_configure(config):
 
 
 def pytest_generate_tests(metafunc):
-    if "transport" in metafunc.fixturenames:
+    pairs = any(mark.args[0] == "mpm, transport"
+                for mark in metafunc.definition.iter_markers("parametrize"))
+    if "transport" in metafunc.fixturenames and not pairs:
         mark = metafunc.definition.get_closest_marker("transports")
         names = mark.args if mark else USUAL
         metafunc.parametrize("transport", [TRANSPORTS[name] for name in names], ids=names,
@@ -41,13 +45,20 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    wanted = config.getoption("transport")
-    if not wanted:
-        return
+    """Only what was asked for. With a sanitizer, which is slow, without what runs the same code as
+    another MPM or transport of the same test."""
+    wanted = config.getoption("transport") or list(TRANSPORTS)
 
     def is_wanted(item):
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        return parameters.get("transport", PLAIN).name in wanted
+        transport = parameters.get("transport", PLAIN).name
+        if SLOWNESS > 1:
+            mark = item.get_closest_marker("transports")
+            if parameters.get("mpm") == "worker":
+                return False
+            if transport == "tls-member" and mark and "tls" in mark.args:
+                return False
+        return transport in wanted
 
     config.hook.pytest_deselected(items=[item for item in items if not is_wanted(item)])
     items[:] = [item for item in items if is_wanted(item)]

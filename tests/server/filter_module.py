@@ -1,27 +1,13 @@
-"""Builds filter_module.c, and speaks as its clients have to."""
+"""Loads filter_module.c, and speaks as its clients have to."""
 
-import atexit
-import functools
-import pathlib
-import shutil
-import subprocess
-import tempfile
+import extra_module
 
 MASK = 0x20
 _TABLE = bytes(byte ^ MASK for byte in range(256))
 
 
-@functools.lru_cache
 def load_line():
-    """Its LoadModule line; builds it when it is first asked for."""
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="wsb-filter-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    source = pathlib.Path(__file__).with_name("filter_module.c")
-    shutil.copy(source, directory)
-    built = subprocess.run(["apxs", "-c", "-Wc,-Wall", "-Wc,-Werror", source.name], cwd=directory,
-                           check=False, capture_output=True, text=True, timeout=60)
-    assert built.returncode == 0, built.stderr[:2000]
-    return f"LoadModule test_filter_module {directory}/.libs/filter_module.so"
+    return extra_module.load_line("filter_module.c", "test_filter_module")
 
 
 class XoredSocket:

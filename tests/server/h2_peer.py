@@ -158,6 +158,7 @@ class Connection:
         self._pings = 0
         sock.setblocking(False)
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="latin-1"))
+        _let_streams_go_on(self._h2.state_machine)
         # In effect at once, as the server reads them first.
         self._h2.local_settings = h2.settings.Settings(client=True, initial_values={
             SettingCodes.INITIAL_WINDOW_SIZE: window, SettingCodes.ENABLE_PUSH: 0})
@@ -297,7 +298,7 @@ class Connection:
         elif isinstance(event, h2.events.PingAckReceived):
             self._pings += 1
         elif isinstance(event, h2.events.ConnectionTerminated):
-            self.is_closed = True  # GOAWAY; h2 takes nothing more after it.
+            self.is_closed = event.error_code != 0
         elif isinstance(event, h2.events.ResponseReceived):
             fields = list(event.headers)
             status = dict(fields)[":status"]
@@ -312,6 +313,14 @@ class Connection:
             self._streams[event.stream_id].has_end = True
         elif isinstance(event, h2.events.StreamReset) and event.remote_reset:
             self._streams[event.stream_id].reset_code = int(event.error_code)
+
+
+def _let_streams_go_on(machine):
+    """After a GOAWAY without an error those that are open go on (RFC 9113 6.8); h2 would take
+    nothing more."""
+    state, cause = h2.connection.ConnectionState.CLIENT_OPEN, h2.connection.ConnectionInputs
+    machine._transitions = {**machine._transitions,  # pylint: disable=protected-access
+                            (state, cause.RECV_GOAWAY): (None, state)}
 
 
 def tls_context(*protocols):

@@ -29,11 +29,14 @@ class Httpd:
     """One httpd with its own directory, ports, configuration and logs.
 
     `conf` are the lines of the test, in server config; `listen` its ports, the first of which is
-    `port`. Status questions go to a port of their own.
+    `port`. Status questions go to a port of their own. `descriptors` is its limit of open files,
+    "soft:hard"; `preload` a library for LD_PRELOAD; `wrapper` a command that starts httpd as a
+    process of its own.
     """
 
     def __init__(self, mpm, conf="", *, listen=None, transport=None, modules=None, workers=25,
-                 children=1):
+                 children=1, descriptors=None, preload=None, environment=None, wrapper=()):
+        self._wrapper = list(wrapper)
         self.mpm, self.transport = mpm, transport or PLAIN
         self.workers, self.children_wanted = workers, children
         self.listen = listen or [free_port()]
@@ -47,6 +50,8 @@ class Httpd:
         self.log = ErrorLog(self.directory / "error.log", self.directory / "stderr.txt")
         self._mark_value = uuid.uuid4().hex
         self._process = None
+        self._prefix = ["prlimit", f"--nofile={descriptors}"] if descriptors else []
+        self._preload, self._added_environment = preload, environment or {}
         self.stop_seconds = None
         self.configure(conf)
 
@@ -66,7 +71,9 @@ class Httpd:
             environment["ASAN_OPTIONS"] = ":".join([
                 os.environ.get("WSB_ASAN_OPTIONS", "detect_leaks=0"),
                 "handle_segv=2", "handle_abort=2", "handle_sigbus=2"])
-        return environment
+        if self._preload:
+            environment["LD_PRELOAD"] = f"{environment.get('LD_PRELOAD', '')} {self._preload}"
+        return dict(environment, **self._added_environment)
 
     def _command(self, *arguments):
         return [httpd_config.program(), "-d", str(self.directory), "-f", str(self.conf_path),
@@ -86,7 +93,8 @@ class Httpd:
         with open(self.directory / "stderr.txt", "ab") as stderr:
             # A session of its own: prefork signals its whole process group.
             self._process = subprocess.Popen(  # pylint: disable=consider-using-with
-                END_WITH_US + self._command("-DFOREGROUND"), env=self._environment(), stdout=stderr,
+                END_WITH_US + self._prefix + self._wrapper + self._command("-DFOREGROUND"),
+                env=self._environment(), stdout=stderr,
                 stderr=stderr, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
             wait_until(lambda: self._process.poll() is not None or self.answers(), 30,
@@ -132,15 +140,16 @@ class Httpd:
             before = now
             time.sleep(0.005)
 
-    def stop(self, seconds=10, settle=True):
-        """TERM; all of its processes must be gone in time, carriers and orphans too."""
+    def stop(self, seconds=10, settle=True, signal_number=signal.SIGTERM):
+        """TERM, or another signal; all of its processes must be gone in time, carriers and orphans
+        too."""
         if self._process is None:
             return
         if settle and self._process.poll() is None:
             self.settle()
         began = time.monotonic()
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+            self.signal(signal_number)
         try:
             wait_until(lambda: self._process.poll() is not None and not self.pids(), seconds,
                        "httpd to stop")
@@ -166,7 +175,7 @@ class Httpd:
             self.configure(conf)
         self.allow_log("AH00288", "AH03490")
         old, before = self.children(), int(self.status()["ParentServerConfigGeneration"])
-        self._process.send_signal(signal.SIGUSR1)
+        self.signal(signal.SIGUSR1)
         wait_until(lambda: self._generation() > before, 30, "the graceful restart")
         # One that has not heard of it yet would take connections beside the new ones.
         wait_until(lambda: not any(processes.listens(pid) for pid in old), 30,
@@ -219,10 +228,21 @@ class Httpd:
         return processes.pids_with_environment(f"WSB_SERVER_ID={self._mark_value}")
 
     def parent_pid(self):
-        return self._process.pid
+        """httpd's; 0 with a wrapper that has not started it yet."""
+        if not self._wrapper:
+            return self._process.pid
+        return next(iter(processes.children(self._process.pid)), 0)
+
+    def signal(self, number):
+        """To the parent."""
+        os.kill(self.parent_pid(), number)
 
     def children(self):
-        return sorted(self.pids() - {self._process.pid})
+        return sorted(self.pids() - {self._process.pid, self.parent_pid()})
+
+    def carriers(self):
+        """The processes that go on with tunnels of children that have ended."""
+        return [pid for pid in self.children() if processes.name(pid) == "wsb-carrier"]
 
     def open_descriptors(self):
         """How many descriptors the children hold together."""

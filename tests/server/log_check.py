@@ -55,6 +55,17 @@ class ErrorLog:
             self._marks[path] += self._read(path).rfind(b"\n") + 1
         self._expected, self._allowed, self._exit_signals = [], [], []
 
+    def rename(self, path, new_path):
+        """Renames one of the files, as a rotation does; both are read from now on."""
+        path.rename(new_path)
+        self._paths += (new_path,)
+        self._marks[new_path], self._marks[path] = self._marks[path], 0
+
+    def add(self, path):
+        """One more file, from its beginning."""
+        self._paths += (path,)
+        self._marks[path] = 0
+
     def expect(self, *patterns, level=None):
         """Announces lines that must come. With `level`, at this level or a more serious one."""
         self._expected += [(pattern, _matcher(pattern), level) for pattern in patterns]

@@ -21,6 +21,30 @@ def pids_with_environment(entry):
     return found
 
 
+def _stat(pid):
+    """The fields of /proc/<pid>/stat from the state on."""
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+        return file.read().rpartition(")")[2].split()
+
+
+def children(pid):
+    """The child processes of this one, zombies too."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(word) for word in file.read().split()]
+
+
+def session(pid):
+    return int(_stat(pid)[3])
+
+
+def signal_set(pid, name):
+    """The numbers of signals in a set of /proc/<pid>/status: SigBlk, SigIgn, SigCgt."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        found = re.search(rf"^{name}:\s+([0-9a-f]+)$", file.read(), re.MULTILINE)
+    bits = int(found[1], 16)
+    return {number for number in range(1, 65) if bits >> (number - 1) & 1}
+
+
 def open_descriptors(pid):
     """The open descriptors of a process as {number: what it is}."""
     found = {}
@@ -58,18 +82,31 @@ def resident_kb(pid):
     return 0
 
 
+def name(pid):
+    """What the process calls itself (comm); "" if it has ended."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().rstrip("\n")
+    except OSError:
+        return ""
+
+
+def title(pid):
+    """The command line of a process, as ps shows it."""
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read().rstrip(b"\0").replace(b"\0", b" ").decode()
+
+
 def is_alive(pid):
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
+        return _stat(pid)[0] != "Z"
     except OSError:
         return False
 
 
 def cpu_seconds(pid):
     """The CPU time that a process has used, user and system."""
-    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-        fields = file.read().rpartition(")")[2].split()
+    fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

@@ -238,6 +238,12 @@ class TlsSocket:
         """Bytes as they are, between two records."""
         self._sock.sendall(data)
 
+    def encrypted(self, data):
+        """The record of this data, for send_raw()."""
+        with self._lock:
+            self._tls.write(data)
+            return self._out.read()
+
     def close(self):
         """A close_notify and a FIN, not for a peer that has gone. Session tickets that nobody has
         read are, or the kernel would send a RST."""

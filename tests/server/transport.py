@@ -108,3 +108,11 @@ USUAL = ("plain", "tls")
 
 # For tests of what goes through a tunnel, which has two sides.
 every_transport = pytest.mark.transports(*TRANSPORTS)
+
+
+def under(*names):
+    """Only these pairs, as "event-tls", where all combinations would take too long."""
+    pairs = [name.split("-", 1) for name in names]
+    return pytest.mark.parametrize("mpm, transport",
+                                   [(mpm, TRANSPORTS[transport]) for mpm, transport in pairs],
+                                   ids=names, indirect=True)

@@ -236,7 +236,7 @@ def send_until_blocked(connection):
 
 # -- Processes ------------------------------------------------------------------------------------
 
-def _inodes_of_clients(server):
+def inodes_of_clients(server):
     """{port of a client: inode of httpd's socket to it}."""
     found = {}
     with open("/proc/net/tcp", encoding="ascii") as file:
@@ -249,7 +249,7 @@ def _inodes_of_clients(server):
 
 def carriers(server, ports):
     """{pid of a child: the ports of those of these clients whose connection it holds}."""
-    inodes = _inodes_of_clients(server)
+    inodes = inodes_of_clients(server)
     found = {}
     for pid in server.children():
         with contextlib.suppress(FileNotFoundError):  # It ended meanwhile.
@@ -287,8 +287,11 @@ def relay_threads(pid):
     """{name: how often it went to sleep} of the relay threads of a child."""
     found = {}
     for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/comm", encoding="ascii", errors="replace") as file:
-            name = file.read().strip()
+        try:
+            with open(f"/proc/{pid}/task/{task}/comm", encoding="ascii", errors="replace") as file:
+                name = file.read().strip()
+        except OSError:
+            continue  # Threads of httpd's that start others end then.
         if not name.startswith("wsb-relay"):
             continue
         with open(f"/proc/{pid}/task/{task}/status", encoding="ascii", errors="replace") as file:

@@ -57,17 +57,21 @@ inline TunnelPlan tcp_plan(TcpBuffers to_client = {}) {
   return {.client = make_tcp_pair(to_client), .member = make_tcp_pair()};
 }
 
+inline std::unique_ptr<Tunnel> make_tunnel(TunnelPlan& plan) {
+  auto tunnel = std::make_unique<Tunnel>(shared(plan.settings), std::move(plan.context));
+  tunnel->adopt({std::move(plan.client.near), std::move(plan.client_tls)},
+                {std::move(plan.member.near), std::move(plan.member_tls)},
+                as_bytes(plan.from_client), as_bytes(plan.from_member));
+  return tunnel;
+}
+
 class Bench {
  public:
   explicit Bench(std::size_t buffer_total_bytes_max = 64 * 1024 * 1024)
       : budget(buffer_total_bytes_max) {}
 
   Ends start(TunnelPlan plan = {}) {
-    auto tunnel = std::make_unique<Tunnel>(shared(plan.settings), std::move(plan.context));
-    tunnel->adopt({std::move(plan.client.near), std::move(plan.client_tls)},
-                  {std::move(plan.member.near), std::move(plan.member_tls)},
-                  as_bytes(plan.from_client), as_bytes(plan.from_member));
-    loop.submit(std::move(tunnel));
+    loop.submit(make_tunnel(plan));
     loop.turn(std::chrono::milliseconds(0));
     return {Peer(std::move(plan.client.far)), Peer(std::move(plan.member.far))};
   }

@@ -177,6 +177,8 @@ class Peer {
   bool saw_error_ = false;
 };
 
+inline bool has_ended(const Peer& peer) { return peer.saw_end() || peer.saw_error(); }
+
 // Bytes that look different at each place. To a frame scanner they begin a frame that is longer
 // than any of them.
 inline std::string pattern(std::size_t size, std::uint32_t seed = 1) {

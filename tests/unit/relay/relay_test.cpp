@@ -13,58 +13,12 @@
 #include <vector>
 
 #include "support/catch.h"
-#include "unit/relay/bench.h"
+#include "unit/relay/running_relay.h"
 
 namespace wsbalance::relay {
 namespace {
 
 using namespace std::chrono_literals;
-
-struct CountingObserver : TunnelObserver {
-  void tunnel_ended(const TunnelSummary& summary,
-                    std::unique_ptr<TunnelContext>) noexcept override {
-    messages += summary.to_member.messages;
-    ++ends;
-  }
-  std::atomic<std::uint64_t> messages{0};
-  std::atomic<int> ends{0};
-};
-
-struct RunningRelay {
-  explicit RunningRelay(unsigned threads) : relay({.threads = threads}, observer, open_tunnels) {
-    relay.start();
-  }
-  ~RunningRelay() { relay.stop(10s); }
-
-  Ends submit(TunnelPlan plan = {}) {
-    auto tunnel = std::make_unique<Tunnel>(shared(plan.settings), nullptr);
-    tunnel->adopt({std::move(plan.client.near), nullptr}, {std::move(plan.member.near), nullptr},
-                  {}, {});
-    relay.submit(std::move(tunnel));
-    return {Peer(std::move(plan.client.far)), Peer(std::move(plan.member.far))};
-  }
-
-  CountingObserver observer;
-  std::atomic<std::uint32_t> open_tunnels{0};
-  Relay relay;
-};
-
-// Waits in the kernel until all of it is there.
-bool wait_received(Peer& peer, std::string_view expected) {
-  while (peer.received().size() < expected.size() && !peer.saw_end() && !peer.saw_error()) {
-    if (!wait_readable(peer.fd())) return false;
-    peer.take();
-  }
-  return peer.received() == expected;
-}
-
-bool wait_end(Peer& peer) {
-  while (!peer.saw_end() && !peer.saw_error()) {
-    if (!wait_readable(peer.fd())) return false;
-    peer.take();
-  }
-  return true;
-}
 
 TEST_CASE("tunnels that several threads submit are carried and counted", "[relay]") {
   const std::size_t before = open_descriptors();

@@ -80,6 +80,8 @@ class TlsPeer {
   bool has_failed_ = false;
 };
 
+inline bool has_ended(const TlsPeer& peer) { return peer.has_ended(); }
+
 // Both ends after the handshake.
 struct TlsPair {
   UniqueSsl near;

@@ -37,8 +37,9 @@ inline TlsPeer make_end(UniqueFd far, const TlsPlan& plan, std::unique_ptr<TlsSt
   return std::move(pair.peer);
 }
 
-// Tickets come on both sides, as they do.
-inline TlsEnds start_tls(Bench& bench, TlsOn on, TunnelPlan plan = {}) {
+// Takes the far ends of `plan`, and gives the near ones TLS. Tickets come on both sides, as they
+// do.
+inline TlsEnds make_tls_ends(TlsOn on, TunnelPlan& plan) {
   const auto far_end = [&](bool has_tls, TlsRole role, SocketPair& pair,
                            std::unique_ptr<TlsStream>& near) {
     if (!has_tls) return TlsPeer(std::move(pair.far));
@@ -46,8 +47,13 @@ inline TlsEnds start_tls(Bench& bench, TlsOn on, TunnelPlan plan = {}) {
   };
   TlsPeer client = far_end(on.client, TlsRole::client, plan.client, plan.client_tls);
   TlsPeer member = far_end(on.member, TlsRole::server, plan.member, plan.member_tls);
-  bench.start(std::move(plan));
   return {std::move(client), std::move(member)};
+}
+
+inline TlsEnds start_tls(Bench& bench, TlsOn on, TunnelPlan plan = {}) {
+  TlsEnds ends = make_tls_ends(on, plan);
+  bench.start(std::move(plan));
+  return ends;
 }
 
 // Turns until that peer has got so much. Nobody else sends or takes anything.
