@@ -25,6 +25,7 @@ using Clock = std::chrono::steady_clock;
 constexpr milliseconds kGrace{700};
 
 constexpr milliseconds kLookEvery{20};
+constexpr milliseconds kLookForDeadEvery{500};
 
 struct StopWatch {
   pid_t parent;
@@ -36,21 +37,18 @@ struct StopWatch {
 
 // SIGTERM, which is blocked, comes within this time. (At this point of its end httpd has no use for
 // it any more: sig_term() in unixd.c.)
-bool is_signalled_within(milliseconds time) {
-  sigset_t wanted;
-  ::sigemptyset(&wanted);
-  ::sigaddset(&wanted, SIGTERM);
-  ::sigaddset(&wanted, SIGINT);
+bool is_signalled_within(milliseconds time, const sigset_t& wanted) {
   const timespec limit{time.count() / 1000, (time.count() % 1000) * 1'000'000};
   return ::sigtimedwait(&wanted, nullptr, &limit) > 0;
 }
 
-void block_termination() {
-  sigset_t wanted;
-  ::sigemptyset(&wanted);
-  ::sigaddset(&wanted, SIGTERM);
-  ::sigaddset(&wanted, SIGINT);
-  ::sigprocmask(SIG_BLOCK, &wanted, nullptr);
+sigset_t block_termination() {
+  sigset_t blocked;
+  ::sigemptyset(&blocked);
+  ::sigaddset(&blocked, SIGTERM);
+  ::sigaddset(&blocked, SIGINT);
+  ::sigprocmask(SIG_BLOCK, &blocked, nullptr);
+  return blocked;
 }
 
 // There is no child any more that would write carriers' lines.
@@ -62,10 +60,16 @@ void write_lines_of_carriers(LogOutput& output) {
 void wait_for_carriers(const StopWatch& watch, milliseconds over, LogOutput& output) {
   const SharedRows& rows = *watch.state->rows;
   auto until = Clock::now() + over + kCloseLimitAtStop + kGrace;
-  block_termination();
+  auto look_for_dead_at = Clock::now() + kLookForDeadEvery;
+  const sigset_t termination = block_termination();
   while (rows.totals().carriers > 0 && Clock::now() < until) {
     write_lines_of_carriers(output);
-    if (!is_signalled_within(kLookEvery)) continue;
+    // There is no child any more that would do it.
+    if (Clock::now() >= look_for_dead_at) {
+      rows.clear_dead(process_id_of(watch.parent));
+      look_for_dead_at = Clock::now() + kLookForDeadEvery;
+    }
+    if (!is_signalled_within(kLookEvery, termination)) continue;
     watch.state->lineage->give_stop_order(milliseconds(0));
     until = std::min(until, Clock::now() + kCloseLimitAtStop + kGrace);
   }

@@ -119,17 +119,8 @@ int fcntl64(int fd, int command, ...) {
   return real<int (*)(int, int, ...)>("fcntl64")(fd, command, argument);
 }
 
-int fcntl(int fd, int command, ...) {
-  va_list arguments;
-  va_start(arguments, command);
-  void* argument = va_arg(arguments, void*);
-  va_end(arguments);
-  if (command == F_DUPFD_CLOEXEC && fails(kDup, __builtin_return_address(0))) {
-    errno = EMFILE;
-    return -1;
-  }
-  return real<int (*)(int, int, ...)>("fcntl64")(fd, command, argument);
-}
+// Which of the two names a caller has depends on how it was built.
+int fcntl(int fd, int command, ...) __attribute__((alias("fcntl64")));
 
 int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*body)(void*),
                    void* argument) noexcept {

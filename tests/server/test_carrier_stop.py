@@ -7,10 +7,10 @@ import signal
 import pytest
 
 import processes
-from carrying import (ROOM, STOP_SIGNALS, check_all_going_away, check_cut, check_echo, check_echoes,
-                      check_going_away, check_spread, check_told, close_all, event_only, number,
-                      pairs_in_carrier_and_child, plain_only, take_closes, wait_for_carried,
-                      wait_for_no_carrier)
+from carrying import (ROOM, STOP_SIGNALS, carried_pairs, check_all_going_away, check_cut,
+                      check_echo, check_echoes, check_going_away, check_spread, check_told,
+                      close_all, event_only, number, pairs_in_carrier_and_child, plain_only,
+                      take_closes, wait_for_carried, wait_for_no_carrier)
 from httpd_config import default_modules
 from ours import all_quiet
 from transport import under
@@ -115,6 +115,21 @@ def test_sigterm_during_a_graceful_stop(start_once, conf, member):
         for pair in in_carrier + in_child:
             check_going_away(pair)
     assert server.stop_seconds < STOP_SECONDS
+
+
+@event_only
+@plain_only
+def test_carriers_that_died_are_not_waited_for(start_once, conf, member):
+    """However long GracefulShutdownTimeout is."""
+    server = start_once(f"GracefulShutdownTimeout 60\n{conf}", workers=6)
+    pairs = carried_pairs(server, member, 3)
+    server.signal(signal.SIGWINCH)
+    wait_until(lambda: server.log.matching("WSB0404"), 10, "the parent to wait for its carrier")
+    for carrier in server.carriers():
+        os.kill(carrier, signal.SIGKILL)
+    wait_until(lambda: not server.pids(), 4, "the server to end")
+    close_all(pairs)
+    server.stop(settle=False)
 
 
 @under("event-tls", "prefork-plain")
