@@ -154,9 +154,14 @@ def test_the_page_for_people(start_once, member):
     """The same in a table, with names escaped."""
     server = start_once(f"ProxyPass /a/ {name_of(member)}/x&y/\n")
     open_pair(server, member, "/a/").close()
-    status, page = server._get("/server-status")  # pylint: disable=protected-access
-    assert status == 200
-    assert f"<tr><td>{name_of(member)}/x&amp;y/</td>" in page
+
+    def page():
+        status, text = server._get("/server-status")  # pylint: disable=protected-access
+        assert status == 200
+        return text
+
+    row = f"<tr><td>{name_of(member)}/x&amp;y/</td>"
+    wait_until(lambda: row in page(), what=f"{row} in the page")
     all_quiet(server)
 
 
