@@ -49,7 +49,7 @@ Child::Child(server_rec* server, ModuleState& state)
       inert_(state.descriptors.line),
       stopping_fd_(opened(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
       first_tunnel_id_(random_number()),
-      log_writer_(server, LogChannel(state.lineage->log_in(), state.lineage->log_out())),
+      log_writer_(server, state),
       row_keeper_(*state.rows, state.epoch),
       relay_(state.relay, *this, row_.row->open_tunnels) {}
 

@@ -9,6 +9,7 @@
 #include "httpd/detach.h"
 #include "httpd/guard.h"
 #include "httpd/pool.h"
+#include "httpd/queries.h"
 
 namespace wsbalance::httpd {
 
@@ -22,7 +23,10 @@ struct DepartingTunnel {
 
 namespace {
 
+// At an ungraceful end of the child its MPM closes the sockets of its workers (event.c and worker.c,
+// close_worker_sockets()): then nobody is to blame.
 void log_lost(server_rec* server, const char* side) {
+  if (ask_mpm(AP_MPMQ_MPM_STATE) == AP_MPMQ_STOPPING) return;
   ap_log_error(APLOG_MARK, APLOG_ERR, 0, server,
                "WSB0226: mod_ssl did not hand over the TLS of the %s's connection: closed", side);
 }

@@ -3,7 +3,9 @@
 #include <array>
 #include <cstdarg>
 
+#include "httpd/lineage.h"
 #include "httpd/log_file.h"
+#include "httpd/module_state.h"
 #include "httpd/tunnel_log.h"
 
 namespace wsbalance::httpd {
@@ -47,8 +49,12 @@ LogFile* file_named(server_rec* main_server, std::string_view name) noexcept {
 
 }  // namespace
 
-LogOutput::LogOutput(server_rec* main_server, LogChannel channel)
-    : main_server_(main_server), channel_(channel), message_(LogChannel::kMessageBytesMax) {}
+LogOutput::LogOutput(server_rec* main_server, const ModuleState& state)
+    : main_server_(main_server),
+      channel_(state.lineage->log_in(), state.lineage->log_out()),
+      rows_(*state.rows),
+      epoch_(state.epoch),
+      message_(LogChannel::kMessageBytesMax) {}
 
 // Only the first of many lines waits for somebody who takes them.
 bool LogOutput::send(const LogMessage& message, milliseconds patience) noexcept {
@@ -111,7 +117,7 @@ void LogOutput::write_error_log(int level, apr_status_t status, const server_rec
 
 std::size_t LogOutput::write_forwarded(milliseconds patience) noexcept {
   std::size_t lost = 0;
-  for (int count = 0; count < kForwardedMax; ++count) {
+  for (int count = 0; count < kForwardedMax && forwarded_fd() >= 0; ++count) {
     const auto message = channel_.receive(message_);
     if (!message) break;
     if (!write_message(*message, patience)) ++lost;

@@ -9,20 +9,23 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
 #include "httpd/httpd_api.h"
 #include "httpd/log_channel.h"
+#include "httpd/shared_rows.h"
 
 namespace wsbalance::httpd {
 
-class LogFile;  // httpd/log_file.h
+class LogFile;       // httpd/log_file.h
+struct ModuleState;  // httpd/module_state.h
 
 class LogOutput {
  public:
   // `main_server`: whose error log gets what is no virtual host's. May throw std::bad_alloc.
-  LogOutput(server_rec* main_server, LogChannel channel);
+  LogOutput(server_rec* main_server, const ModuleState& state);
 
   // From here on this process is a carrier. Its own logs get a line only if no child takes it.
   void forward() noexcept { is_forwarding_ = true; }
@@ -42,8 +45,11 @@ class LogOutput {
   // Adds the descriptors that a carrier needs for its lines.
   void list_descriptors(std::vector<int>& found) const;
 
-  // Readable when there is something; -1 in a carrier.
-  int forwarded_fd() const noexcept { return is_forwarding_ ? -1 : channel_.out(); }
+  // Readable when there is something. -1 in a carrier, and in a child that lingers after a reload:
+  // its logs may be those that were rotated away.
+  int forwarded_fd() const noexcept {
+    return is_forwarding_ || rows_.epoch() != epoch_ ? -1 : channel_.out();
+  }
 
  private:
   static constexpr std::size_t kErrorLineBytes = 4096;
@@ -56,6 +62,8 @@ class LogOutput {
 
   server_rec* const main_server_;
   LogChannel channel_;
+  const SharedRows rows_;
+  const std::uint32_t epoch_;
   bool is_forwarding_ = false;
   bool is_stalled_ = false;  // The last message was not taken.
   std::vector<char> message_;

@@ -27,9 +27,9 @@ namespace wsbalance::httpd {
 
 class LogWriter {
  public:
-  // `main_server`: whose error log gets what is no virtual host's. `channel`: where carriers' lines
-  // come from.
-  LogWriter(server_rec* main_server, LogChannel channel);
+  // `main_server`: whose error log gets what is no virtual host's. May throw std::bad_alloc and
+  // std::system_error.
+  LogWriter(server_rec* main_server, const ModuleState& state);
   ~LogWriter();
   LogWriter(const LogWriter&) = delete;
   LogWriter& operator=(const LogWriter&) = delete;

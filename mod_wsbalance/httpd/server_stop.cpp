@@ -76,8 +76,7 @@ void wait_for_carriers(const StopWatch& watch, milliseconds over, LogOutput& out
 }
 
 void end_carriers(const StopWatch& watch, milliseconds over) {
-  const Lineage& lineage = *watch.state->lineage;
-  LogOutput output(watch.server, LogChannel(lineage.log_in(), lineage.log_out()));
+  LogOutput output(watch.server, *watch.state);
   if (const std::uint32_t carriers = watch.state->rows->totals().carriers; carriers > 0) {
     ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, watch.server,
                  "WSB0404: waiting for %u carrier(s) to close their tunnels", carriers);

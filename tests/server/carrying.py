@@ -80,7 +80,7 @@ def wait_for_carried(server, count):
 
 def begin_graceful(server):
     """A graceful restart that nobody waits for. httpd may say that old children have all places."""
-    server.allow_log("AH00161", "AH00288", "AH00484", "AH03490")
+    server.allow_log("AH00288", "AH03490")
     server.signal(signal.SIGUSR1)
 
 

@@ -17,8 +17,9 @@ CRASH = re.compile(
     r"exit signal|AH0005[12]\b|ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:"
     r"|Assertion .* failed|terminate called|pure virtual")
 
-# About the machine, which no test can change: libssl is older than the one mod_ssl was built with.
-MACHINE = re.compile(r"AH01882:")
+# About the machine, which no test can change: libssl is older than the one mod_ssl was built with;
+# all workers were busy for a moment, because each request takes long on a busy machine.
+MACHINE = re.compile(r"AH(01882|00161|00286|00484):")
 
 
 def _matcher(pattern):

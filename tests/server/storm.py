@@ -19,8 +19,6 @@ class Storm:
         self._waiting = {}
         self.answered = []  # The heads of answers, in the order in which they came.
         self.open = []  # The connections of clients that got a 101.
-        # All workers may be busy for a moment, with refusals or in handshakes of TLS.
-        server.allow_log("AH00161", "AH00286", "AH00484")
         self.add(count)
 
     def add(self, count):

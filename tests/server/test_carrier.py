@@ -91,7 +91,7 @@ def test_too_many_spare_processes(start_once, mpm, conf, member):
 def test_max_connections_per_child(start_once, conf, member):
     server = start_once(f"MaxConnectionsPerChild 4\n{conf}", workers=4, children=2)
     # What httpd says while a child ends and none is there yet.
-    server.allow_log("AH00161", "AH00286", "AH00484", "AH00288", "AH03490")
+    server.allow_log("AH00288", "AH03490")
     pairs = [open_pair(server, member) for _ in range(16)]
     wait_until(lambda: len(server.carriers()) > 1, 20, "two carriers")
     check_echoes(pairs)

@@ -12,10 +12,12 @@ import processes
 from carrying import (LOG, ROOM, check_all_going_away, check_echoes, close_all, end_by_client, move,
                       number, pairs_in_carrier_and_child, titles, wait_for_carried,
                       wait_for_no_carrier)
+from http_message import get_request
 from httpd_config import apxs, default_modules
 from ours import all_quiet
+from raw_peer import connect
 from transport import under
-from tunnels import ended, in_thread, open_pair
+from tunnels import carriers, ended, in_thread, open_pair
 from waiting import wait_until
 
 
@@ -81,6 +83,36 @@ def test_rotated_files(start_once, routes, member):
     wait_for_no_carrier(server)
 
 
+@under("event-plain")
+def test_a_child_that_lingers(start_once, routes, member):
+    """A slow request holds a child of the old generation, and the old files with it: no line of a
+    carrier goes there."""
+    server = start_once(ROOM + LOG + routes + f"ProxyPass /slow http://127.0.0.1:{member.port}/\n",
+                        workers=8)
+    pairs = [open_pair(server, member) for _ in range(20)]
+    server.graceful()
+    wait_for_carried(server, len(pairs))
+    request = connect(server.port)
+    request.send(get_request("/slow"))
+    answering = member.accept()
+    answering.read_head()
+    held, = carriers(server, {request.sock.getsockname()[1]})
+    logs = [server.directory / name for name in ("error.log", "tunnels.json")]
+    old = [path.with_suffix(".old") for path in logs]
+    server.log.rename(logs[0], old[0])
+    logs[1].rename(old[1])
+    server.graceful()
+    for pair in pairs:
+        check_line_in(logs[1], pair)
+        check_error_line_in(logs[0], pair)
+    assert processes.is_alive(held)
+    answering.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    assert request.read_head().startswith(b"HTTP/1.1 200")
+    answering.close()
+    request.close()
+    wait_for_no_carrier(server)
+
+
 def programs(server):
     """The rotatelogs of a server: {pid: its file}."""
     found = {}
@@ -111,8 +143,7 @@ ErrorLog "|{rotatelogs} {errors} 86400"
 WSBalanceLog "|{rotatelogs} {tunnels} 86400"
 {routes}""", workers=6)
     pairs = [open_pair(server, member) for _ in range(3)]
-    old = programs(server)
-    assert len(old) == 2
+    old = wait_until(lambda: len(programs(server)) == 2 and programs(server), what="two programs")
     # httpd forgets its programs at a restart, and wonders about them when they end.
     server.allow_log(*[rf"AH00(488|167): long lost child came home! \(pid {pid}\)" for pid in old])
     server.graceful()

@@ -99,7 +99,6 @@ def test_many_reloads_of_threads(start_once, conf, member):
 
 
 def reload_many(server, member, count):
-    server.allow_log("AH00161")  # Few workers.
     close_all(carried_pairs(server, member, 2))
     wait_for_no_carrier(server)
     before, most = what_there_is(server), most_descriptors(server)

@@ -154,7 +154,6 @@ def test_what_the_mpm_holds_is_counted(start_once, conf):
 def tight_server(start_once, conf, mpm):
     """The only child may open 256 descriptors."""
     server = start_once(conf, descriptors=f"{LIMIT}:{LIMIT}", workers=1 if mpm == "prefork" else 25)
-    server.allow_log("AH00161", "AH00286", "AH00484")  # One worker is all of them.
     return server
 
 

@@ -105,6 +105,7 @@ def test_a_limit_of_the_request_is_none_of_the_tunnel(server, ports, member):
     client = connect(ports["reqtimeout"], server.transport)
     client.send(upgrade_request("/raw/"))
     pair = accepted(member, client)
+    wait_until(lambda: server.tunnels() == 1, what="the relay to have it")
     assert stays(lambda: not client.has_data(0.1) and server.tunnels() == 1, 1.5)
     check_both_ways(pair, 1000)
     pair.close()

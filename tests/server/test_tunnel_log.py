@@ -378,6 +378,7 @@ Listen 127.0.0.1:{other}
     tail.line()
     wait_until(lambda: len(ended(server)) == 44, 10, "44 lines in the error log")
     pair = open_tunnel(server, member, server.port)
+    wait_until(lambda: server.tunnels() == 1, what="the relay to have it")
     server.stop()
     assert server.stop_seconds < 5 * SLOWNESS
     read_close(pair.client, "client", b"going away")

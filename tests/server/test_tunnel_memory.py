@@ -176,7 +176,6 @@ def warm_server(start_once, conf, member):
     """A server all workers of which, but one, have been in a handshake at the same time, so that
     what httpd keeps of a connection for the next one is there already."""
     server = start_once(f"WSBalanceMaxHandshakes 0\nWSBalanceHandshakeTimeout 60\n{conf}")
-    server.allow_log("AH00161", "AH00286", "AH00484")
     waiting = []
     for _ in range(server.workers - 1):
         client = connect(server.port, server.transport)

@@ -118,9 +118,7 @@ def open_pair(server, member, path="/raw/", *, early=b"", first=b"", port=None):
 
 
 def open_many(server, path, count):
-    """WebSockets of a library, opened all at the same time. httpd may say that for a moment all of
-    its workers were busy with the handshakes."""
-    server.allow_log("AH00161", "AH00286", "AH00484")
+    """WebSockets of a library, opened all at the same time."""
     url, seconds = server.transport.client_url(server.port, path), 60 * SLOWNESS
     futures = [start_connecting(url, server.transport, open_timeout=seconds) for _ in range(count)]
     return [future.result(seconds + 5) for future in futures]
