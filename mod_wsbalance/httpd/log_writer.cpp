@@ -58,9 +58,7 @@ void for_each_rule(std::uint16_t rules, Tell&& tell) {
 }  // namespace
 
 LogWriter::LogWriter(server_rec* main_server, const ModuleState& state)
-    : wake_(make_wake()),
-      output_(main_server, state),
-      told_lost_ms_(now_ms() - kTellLostEveryMs) {
+    : wake_(make_wake()), output_(main_server, state), told_lost_ms_(now_ms() - kTellLostEveryMs) {
   line_.reserve(kLineBytes);
 }
 
