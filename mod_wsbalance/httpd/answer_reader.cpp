@@ -93,6 +93,13 @@ AnswerResult read_head(proxy_conn_rec* connection, conn_rec* client, Deadline de
 
 }  // namespace
 
+bool is_gone(conn_rec* client) {
+  if (client->aborted) return true;
+  if (client->master != nullptr) return false;  // Only the flag tells.
+  pollfd entry{descriptor_of(ap_get_conn_socket(client)), POLLRDHUP, 0};
+  return poll(&entry, 1, 0) > 0;
+}
+
 AnswerResult read_answer_head(request_rec* r, proxy_conn_rec* connection, Deadline deadline,
                               protocol::ResponseHead& head) {
   apr_bucket_brigade* brigade =

@@ -12,6 +12,9 @@
 
 namespace wsbalance::httpd {
 
+// Has the client gone away? Asked without waiting.
+bool is_gone(conn_rec* client);
+
 enum class AnswerResult { complete, timed_out, client_gone, failed };
 
 // Reads until `head` is complete, skipping interim answers (RFC 9110 15.2) other than 101, at most

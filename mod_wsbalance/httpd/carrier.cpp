@@ -16,8 +16,10 @@
 #include "httpd/lineage.h"
 #include "httpd/log_writer.h"
 #include "httpd/open_descriptors.h"
+#include "httpd/order_follower.h"
 #include "httpd/parent_watch.h"
 #include "httpd/process_title.h"
+#include "httpd/shared_clock.h"
 #include "httpd/shared_rows.h"
 #include "relay/relay.h"
 #include "relay/unique_fd.h"
@@ -77,6 +79,7 @@ class Carrier {
   relay::UniqueFd signals_;
   ProcessTitle title_;
   std::uint32_t shown_tunnels_ = ~0u;
+  bool has_orders_ = false;                           // For tunnels of some members.
   bool is_making_room_ = false;                       // Another carrier took its place.
   milliseconds stopping_over_ = milliseconds::max();  // As the order said; max: no order.
 };
@@ -116,7 +119,8 @@ void Carrier::wait() {
                                  pollfd{in_.lineage.stop_fd(), POLLIN, 0}};
   // Once the end has begun, the two descriptors that stay readable say nothing new.
   if (is_stopping) woken[1].fd = woken[2].fd = -1;
-  const milliseconds limit = is_stopping ? kLookEveryAtStop : kLookEvery;
+  milliseconds limit = has_orders_ ? milliseconds(OrderFollower::kSoonMs) : kLookEvery;
+  if (is_stopping) limit = kLookEveryAtStop;
   ::poll(woken.data(), woken.size(), static_cast<int>(limit.count()));
 }
 
@@ -145,6 +149,7 @@ void Carrier::run() {
   while (in_.relay.load() > 0) {
     wait();
     look_at_server();
+    has_orders_ = in_.orders.look(shared_clock_ms());
     show_title();
   }
 }

@@ -20,6 +20,7 @@ namespace wsbalance::httpd {
 
 class Lineage;
 class LogWriter;
+class OrderFollower;
 class ParentWatch;
 class SharedRows;
 struct ProcessRow;
@@ -33,7 +34,8 @@ struct Inheritance {
   const ParentWatch& parent;
   const SharedRows& rows;
   ProcessRow& row;  // The child's, which has become the carrier's.
-  ProcessId self;   // The carrier.
+  OrderFollower& orders;
+  ProcessId self;  // The carrier.
   int generation;
   std::chrono::milliseconds drain_timeout{0};  // WSBalanceDrainTimeout; 0: off.
 };

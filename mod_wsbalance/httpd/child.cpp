@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "httpd/ejection.h"
 #include "httpd/lineage.h"
 #include "httpd/pool.h"
 #include "httpd/queries.h"
@@ -50,8 +51,10 @@ Child::Child(server_rec* server, ModuleState& state)
       stopping_fd_(opened(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
       first_tunnel_id_(random_number()),
       log_writer_(server, state),
-      row_keeper_(*state.rows, state.epoch),
-      relay_(state.relay, *this, row_.row->open_tunnels) {}
+      relay_(state.relay, *this, row_.row->open_tunnels),
+      order_follower_(*state.rows, row_, relay_),
+      row_keeper_(*state.rows, state.epoch, server, order_follower_),
+      health_checker_(server, state) {}
 
 OwnRow Child::claim_row(const server_rec* server) {
   const auto claim = [this] {
@@ -71,6 +74,7 @@ Child* Child::start(apr_pool_t* pool, server_rec* server, ModuleState& state) {
   auto child = std::unique_ptr<Child>(new Child(server, state));
   child->log_writer_.start();
   child->row_keeper_.start();
+  child->health_checker_.start();
   child->relay_.start();
   apr_pool_cleanup_register(pool, child.get(), &Child::end, apr_pool_cleanup_null);
   return child.release();
@@ -92,38 +96,31 @@ std::uint64_t Child::next_tunnel_id() {
   return mixed(first_tunnel_id_ + tunnel_ids_.fetch_add(1, std::memory_order_relaxed));
 }
 
+// Only where this process has a row.
+Counter Child::counter(CellNumber number, std::uint16_t member) const {
+  return {number, row_.cells[member], state_.rows->member_row(member).all};
+}
+
 void Child::count_opened(const MemberRef& member) noexcept {
   MemberRow& counts = state_.rows->member_row(member.row);
   counts.opened.fetch_add(1, std::memory_order_relaxed);
   if (row_.cells == nullptr) return;
-  row_.cells[member.row].tunnels.fetch_add(1, std::memory_order_relaxed);
+  counter(&MemberCell::tunnels, member.row).add_one();
   if (member.record != nullptr) feed_opened(counts, state_.epoch, member.record->busy);
 }
 
-namespace {
-
-struct CountedRequest {
-  std::atomic<std::uint32_t>& count;
-  const std::atomic<bool>& has_left_row;
-};
-
-}  // namespace
-
-void Child::count_request(request_rec* r, const MemberRef& member) {
-  if (row_.cells == nullptr || member.record == nullptr) return;
-  std::atomic<std::uint32_t>& count = row_.cells[member.row].requests;
-  count.fetch_add(1, std::memory_order_relaxed);
-  // mod_proxy_balancer has registered its own before, which therefore comes after this one.
-  apr_pool_cleanup_register(r->pool,
-                            pool_new<CountedRequest>(r->pool, CountedRequest{count, has_left_row_}),
-                            on_request_gone, apr_pool_cleanup_null);
+InFlight Child::in_flight(const MemberRef& member, bool is_handshake) noexcept {
+  if (row_.cells == nullptr) return {};
+  const CellNumber number = is_handshake ? &MemberCell::handshakes : &MemberCell::plain;
+  return {counter(number, member.row), has_left_row_};
 }
 
-apr_status_t Child::on_request_gone(void* data) noexcept {
-  auto& request = *static_cast<CountedRequest*>(data);
-  // At the end of a process pools go after us, and the row may be another's by then.
-  if (!request.has_left_row) request.count.fetch_sub(1, std::memory_order_relaxed);
-  return APR_SUCCESS;
+void Child::tunnel_leaves(relay::TunnelContext* context) noexcept {
+  auto& info = *static_cast<TunnelInfo*>(context);
+  MemberCell* const own = cell(info.member_row());
+  if (own == nullptr) return;
+  info.mark_leaving();
+  own->leaving.fetch_add(1, std::memory_order_relaxed);
 }
 
 // Of the relay's: nothing here may wait or be slow.
@@ -132,8 +129,13 @@ void Child::tunnel_ended(const relay::TunnelSummary& summary,
   std::unique_ptr<TunnelInfo> info(static_cast<TunnelInfo*>(context.release()));
   state_.rows->ends().count(summary);
   state_.rows->member_row(info->member_row()).count_end(summary);
-  if (row_.cells != nullptr) {
-    row_.cells[info->member_row()].tunnels.fetch_sub(1, std::memory_order_relaxed);
+  if (is_cut_at_start(summary)) {
+    note_member_failure(*state_.rows, info->member_row(), info->client().data());
+  }
+  if (MemberCell* const own = cell(info->member_row())) {
+    own->seats.fetch_sub(1);  // First: where nobody sees the tunnel any more there is room.
+    counter(&MemberCell::tunnels, info->member_row()).subtract_one();
+    if (info->is_leaving()) own->leaving.fetch_sub(1, std::memory_order_relaxed);
   }
   info->summary = summary;
   info->ended_us = apr_time_now();

@@ -1,5 +1,5 @@
 // child.h - what one child process has of us: its relay, its log writer, its row and who keeps the
-// rows, its inert descriptors.
+// rows, who checks members, its inert descriptors.
 //
 // Layer:    httpd.
 // Owns:     the relay and with it every tunnel of this process.
@@ -12,11 +12,14 @@
 #include <memory>
 
 #include "httpd/child_end.h"
+#include "httpd/health_checker.h"
 #include "httpd/httpd_api.h"
+#include "httpd/in_flight.h"
 #include "httpd/inert_descriptors.h"
 #include "httpd/log_writer.h"
 #include "httpd/members.h"
 #include "httpd/module_state.h"
+#include "httpd/order_follower.h"
 #include "httpd/parent_watch.h"
 #include "httpd/row_keeper.h"
 #include "httpd/shared_rows.h"
@@ -40,9 +43,17 @@ class Child final : public relay::TunnelObserver {
   // A tunnel to that member goes to the relay; before that. Its end is counted by tunnel_ended().
   void count_opened(const MemberRef& member) noexcept;
 
-  // A request to a member of a balancer, for as long as mod_proxy counts it as busy: until the
-  // request's pool is gone.
-  void count_request(request_rec* r, const MemberRef& member);
+  // What this process counts of a member; null where the shared rows are all taken.
+  MemberCell* cell(std::uint16_t member) const {
+    return row_.cells != nullptr ? &row_.cells[member] : nullptr;
+  }
+  // A number of it, and the same over all processes. Only where there is a cell.
+  Counter counter(CellNumber number, std::uint16_t member) const;
+  // Set at the end of the process: the row may be another's by now.
+  const std::atomic<bool>& has_left_row() const { return has_left_row_; }
+
+  // A request on its way to that member, counted from now on.
+  InFlight in_flight(const MemberRef& member, bool is_handshake) noexcept;
 
   // Is this the first handshake in a second that finds no slot? The others need no warning.
   bool should_warn_of_waiting();
@@ -72,6 +83,7 @@ class Child final : public relay::TunnelObserver {
   // prefork calls it in a signal handler.
   void begin_stop(bool is_graceful);
 
+  void tunnel_leaves(relay::TunnelContext* context) noexcept override;
   void tunnel_ended(const relay::TunnelSummary& summary,
                     std::unique_ptr<relay::TunnelContext> context) noexcept override;
 
@@ -85,7 +97,6 @@ class Child final : public relay::TunnelObserver {
   [[noreturn]] void run_as_carrier();
   void close_tunnels();
   OwnRow claim_row(const server_rec* server);
-  static apr_status_t on_request_gone(void* data) noexcept;
 
   ModuleState& state_;
   server_rec* const server_;
@@ -106,8 +117,10 @@ class Child final : public relay::TunnelObserver {
   std::atomic<std::uint64_t> tunnel_ids_{0};
   relay::SettingsPool settings_;
   LogWriter log_writer_;  // Before the relay, whose threads push to it.
+  relay::Relay relay_;    // Before the row keeper, whose thread orders tunnels of it closed.
+  OrderFollower order_follower_;
   RowKeeper row_keeper_;
-  relay::Relay relay_;
+  HealthChecker health_checker_;
 };
 
 }  // namespace wsbalance::httpd

@@ -38,6 +38,9 @@ constexpr milliseconds kLogStopLimit{1000};
 // For some microseconds of arithmetic.
 constexpr milliseconds kRowKeeperStopLimit{500};
 
+// Checks under way are woken; only one that waits for the name of a member is not.
+constexpr milliseconds kHealthCheckerStopLimit{500};
+
 // Of this process. Without /proc as many as make a fork impossible.
 unsigned count_threads() {
   struct stat tasks {};
@@ -87,6 +90,7 @@ apr_status_t Child::end(void* data) {
   child.state_.child = nullptr;
   child.has_left_row_ = true;
   child.row_keeper_.stop(kRowKeeperStopLimit);
+  child.health_checker_.stop(kHealthCheckerStopLimit);
   const int has_moved = guarded(child.server_, "end of a child", 0, [&] {
     return child.may_have_carrier() && child.move_to_carrier() ? 1 : 0;
   });
@@ -149,6 +153,7 @@ bool Child::move_to_carrier() {
                  tunnels);
     return false;
   }
+  state_.rows->keep_tunnels_only(*row_.row, process_);
   const SignalBlock blocked;
   const pid_t carrier = ::fork();
   if (carrier == 0) run_as_carrier();
@@ -175,6 +180,7 @@ void Child::run_as_carrier() {
                .parent = parent_,
                .rows = *state_.rows,
                .row = *row_.row,
+               .orders = order_follower_,
                .self = carrier,
                .generation = generation_,
                .drain_timeout = state_.drain_timeout});

@@ -49,6 +49,8 @@ const DirConfig& dir_config(const request_rec* r) {
 ServerConfig merge(const ServerConfig& base, const ServerConfig& add) {
   ServerConfig merged = base;
   if (add.tunnel_log != nullptr) merged.tunnel_log = add.tunnel_log;
+  merged.balancers = add.balancers;
+  merged.inherited_balancers = base.balancers;
   return merged;
 }
 

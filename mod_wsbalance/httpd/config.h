@@ -17,8 +17,10 @@
 
 namespace wsbalance::httpd {
 
-struct ModuleState;  // httpd/module_state.h
-struct TunnelLog;    // httpd/tunnel_log.h
+class ExplicitParameters;  // httpd/explicit_parameters.h
+struct BalancerConfig;     // httpd/balancer_config.h
+struct ModuleState;        // httpd/module_state.h
+struct TunnelLog;          // httpd/tunnel_log.h
 
 // Directives for the whole server (main server only, but for the tunnel log).
 struct ServerConfig {
@@ -28,8 +30,11 @@ struct ServerConfig {
   std::optional<unsigned> pumped_max;                      // WSBalanceMaxPumped
   std::optional<std::chrono::milliseconds> drain_timeout;  // WSBalanceDrainTimeout; 0 is off
   std::optional<unsigned> carriers_max;                    // WSBalanceMaxCarriers; 0: none at all
-  TunnelLog* tunnel_log = nullptr;  // WSBalanceLog; a virtual host's own wins.
-  ModuleState* state = nullptr;     // Set in post_config, the same for all.
+  TunnelLog* tunnel_log = nullptr;                      // WSBalanceLog; a virtual host's own wins.
+  BalancerConfig* balancers = nullptr;                  // Of this server's own sections.
+  const BalancerConfig* inherited_balancers = nullptr;  // Of the main server's, in a virtual host.
+  const ExplicitParameters* parameters = nullptr;       // Set in post_config of the main server.
+  ModuleState* state = nullptr;                         // Set in post_config, the same for all.
 };
 
 // WSBalancePing, a line of it.

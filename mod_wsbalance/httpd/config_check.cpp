@@ -5,8 +5,10 @@
 #include <string_view>
 #include <vector>
 
+#include "httpd/balancer_check.h"
 #include "httpd/guard.h"
 #include "httpd/httpd_api.h"
+#include "httpd/sticky_directive.h"
 #include "httpd/tunnel_check.h"
 #include "protocol/field.h"
 
@@ -115,10 +117,13 @@ class MemberCheck {
   std::set<const proxy_worker_shared*> reported_;
 };
 
-int on_check_config(apr_pool_t*, apr_pool_t*, apr_pool_t* temporary, server_rec* server) {
+int on_check_config(apr_pool_t* pool, apr_pool_t*, apr_pool_t* temporary, server_rec* server) {
   return guarded(server, "check_config", OK, [&] {
     MemberCheck(temporary, server).look_at_all();
     check_tunnel_directives(server);
+    check_sticky_directives(server);
+    check_balancers(server);
+    complete_balancer_routes(pool, server);
     return OK;
   });
 }

@@ -6,8 +6,9 @@
 
 namespace wsbalance::httpd {
 
-// check_config: warns of members with TLS for which no SSLProxyEngine is on, and of directives for
-// tunnels that exclude each other.
+// check_config: warns of members with TLS for which no SSLProxyEngine is on, of directives for
+// tunnels that exclude each other, and of what is odd about WSBalanceSticky and about balancers;
+// completes routes to balancers.
 void register_config_check_hooks();
 
 }  // namespace wsbalance::httpd

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 
 #include "protocol/field.h"
@@ -54,6 +55,26 @@ bool parse_time_or_off(const char* text, milliseconds low, milliseconds high, mi
   }
   return parse_time(text, milliseconds::zero(), high, value) &&
          (value == milliseconds::zero() || value >= low);
+}
+
+bool parse_percent(apr_pool_t* pool, std::string_view text, unsigned low, unsigned high,
+                   unsigned& value) {
+  if (!text.ends_with('%')) return false;
+  std::uint64_t number = 0;
+  if (!parse_number(apr_pstrmemdup(pool, text.data(), text.size() - 1), low, high, number)) {
+    return false;
+  }
+  value = static_cast<unsigned>(number);
+  return true;
+}
+
+bool next_option(apr_pool_t* pool, const char*& args, Option& option) {
+  char* const word = ap_getword_conf(pool, &args);
+  if (*word == '\0') return false;
+  char* const equals = std::strchr(word, '=');
+  if (equals != nullptr) *equals = '\0';
+  option = {word, equals != nullptr ? equals + 1 : nullptr};
+  return true;
 }
 
 bool is_word(const char* text, const char* wanted) {

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string_view>
 
 #include "httpd/httpd_api.h"
 
@@ -28,6 +29,19 @@ namespace wsbalance::httpd {
 [[nodiscard]] bool parse_time_or_off(const char* text, std::chrono::milliseconds low,
                                      std::chrono::milliseconds high,
                                      std::chrono::milliseconds& value);
+
+// Reads a whole number within bounds and a % behind it.
+[[nodiscard]] bool parse_percent(apr_pool_t* pool, std::string_view text, unsigned low,
+                                 unsigned high, unsigned& value);
+
+// A word of a directive that takes key=value in any order (RAW_ARGS).
+struct Option {
+  const char* key = nullptr;
+  const char* value = nullptr;  // Null: there was no "=".
+};
+
+// Takes the next one from `args`, quotes as everywhere in httpd. False: there is none.
+[[nodiscard]] bool next_option(apr_pool_t* pool, const char*& args, Option& option);
 
 // A word of a directive, in any case.
 bool is_word(const char* text, const char* wanted);

@@ -3,8 +3,12 @@
 #include <chrono>
 #include <cstdint>
 
+#include "httpd/balancer_directives.h"
 #include "httpd/config.h"
 #include "httpd/directive_values.h"
+#include "httpd/health_directives.h"
+#include "httpd/move_directives.h"
+#include "httpd/sticky_directive.h"
 #include "httpd/tunnel_directives.h"
 #include "httpd/tunnel_log.h"
 
@@ -158,4 +162,45 @@ extern "C" const command_rec wsbalance_commands[] = {
     AP_INIT_TAKE12("WSBalanceLog", w::set_tunnel_log, nullptr, RSRC_CONF,
                    "A file or \"|program\" that gets a line for each tunnel that has ended, and a "
                    "format (default: one JSON object); or off"),
+    AP_INIT_TAKE1("WSBalanceSlowStart", w::set_slow_start, nullptr, RSRC_CONF | ACCESS_CONF,
+                  "In which time a member of the balancer that comes back gets its share again "
+                  "(default off: at once)"),
+    AP_INIT_RAW_ARGS("WSBalanceSticky", w::set_sticky, nullptr, RSRC_CONF | ACCESS_CONF,
+                     "A cookie by which a client comes back to its member: cookie=NAME, path=, "
+                     "domain=, secure=, httponly=, samesite=, maxage=, sign= (default: none)"),
+    AP_INIT_TAKE1("WSBalanceHashKey", w::set_hash_key, nullptr, RSRC_CONF | ACCESS_CONF,
+                  "An expression: requests for which it gives the same text get the same member "
+                  "with lbmethod=byhash (default: the client's address)"),
+    AP_INIT_TAKE1("WSBalanceHashBound", w::set_hash_bound, nullptr, RSRC_CONF | ACCESS_CONF,
+                  "How many percent above its part of all tunnels a member may have before "
+                  "lbmethod=byhash takes the next one (default off: any)"),
+    AP_INIT_RAW_ARGS("WSBalanceRetryOn", w::set_retry_on, nullptr, RSRC_CONF | ACCESS_CONF,
+                     "With which statuses of a member of the balancer a handshake goes to the next "
+                     "one, or none (default 502 503 504)"),
+    AP_INIT_TAKE12("WSBalanceTries", w::set_tries, nullptr, RSRC_CONF | ACCESS_CONF,
+                   "How many members of the balancer a handshake is tried at, and in which time "
+                   "(default: maxattempts and one more, else 3; 30s)"),
+    AP_INIT_TAKE1("WSBalanceMaxPerMember", w::set_max_per_member, nullptr, RSRC_CONF | ACCESS_CONF,
+                  "How many tunnels and handshakes a member of the balancer may have, over all "
+                  "processes; 0 is no limit (default)"),
+    AP_INIT_RAW_ARGS(
+        "WSBalanceHealthCheck", w::set_health_check, nullptr, RSRC_CONF | ACCESS_CONF,
+        "Checks the members of the balancer by handshakes of its own: off (default), or "
+        "path= interval= timeout= rise= fall= method= host= origin= subprotocol= "
+        "expect="),
+    AP_INIT_RAW_ARGS("WSBalanceEject", w::set_eject, nullptr, RSRC_CONF | ACCESS_CONF,
+                     "n in time [for time]: takes out a member that failed so often, for a while; "
+                     "or off (default)"),
+    AP_INIT_TAKE1("WSBalanceEjectMax", w::set_eject_max, nullptr, RSRC_CONF | ACCESS_CONF,
+                  "How much of a balancer WSBalanceEject may take out at once (default 50%)"),
+    AP_INIT_TAKE1(
+        "WSBalanceOnMemberDown", w::set_on_member_down, nullptr, RSRC_CONF | ACCESS_CONF,
+        "What becomes of the tunnels of a member that goes down: keep (default), or close, "
+        "so that clients connect again at once"),
+    AP_INIT_TAKE12("WSBalanceOnDrain", w::set_on_drain, nullptr, RSRC_CONF | ACCESS_CONF,
+                   "What becomes of the tunnels of a member that is drained, disabled, stopped or "
+                   "removed: keep (default), or close and the time in which they are closed"),
+    AP_INIT_TAKE12("WSBalanceRebalance", w::set_rebalance, nullptr, RSRC_CONF | ACCESS_CONF,
+                   "off (default), or by how many percent members may differ and the interval in "
+                   "which as many tunnels of each move at most to a member that has come"),
     {}};

@@ -46,10 +46,14 @@ bool is_proxy_trusted(const request_rec* r) {
   return true;
 }
 
-void set(request_rec* r, const char* name, const char* from_client, const char* ours) {
+// The field's value, unless that is the client's own word only.
+const char* accepted(const request_rec* r, const char* name, const char* from_client) {
   const char* value = apr_table_get(r->headers_in, name);
-  if (value != nullptr && (value != from_client || is_proxy_trusted(r))) return;
-  apr_table_setn(r->headers_in, name, ours);
+  return value != nullptr && (value != from_client || is_proxy_trusted(r)) ? value : nullptr;
+}
+
+void set(request_rec* r, const char* name, const char* from_client, const char* ours) {
+  if (accepted(r, name, from_client) == nullptr) apr_table_setn(r->headers_in, name, ours);
 }
 
 bool adds_headers(const request_rec* r) {
@@ -67,6 +71,12 @@ ForwardedFields::ForwardedFields(request_rec* r) : r_(r), before_(r->headers_in)
   r->headers_in = apr_table_copy(r->pool, before_);
   set(r, kProto, from_client.proto, ap_http_scheme(r));
   set(r, kPort, from_client.port, apr_itoa(r->pool, r->connection->local_addr->port));
+}
+
+const char* scheme_of_client(const request_rec* r) {
+  const FromClient* found = find(r);
+  const char* value = accepted(r, kProto, found != nullptr ? found->proto : nullptr);
+  return value != nullptr ? value : ap_http_scheme(r);
 }
 
 void register_forwarded_fields_hooks() {

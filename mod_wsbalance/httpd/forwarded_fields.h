@@ -26,6 +26,10 @@ class ForwardedFields {
   apr_table_t* before_;
 };
 
+// How the client reaches us, or the proxy in front of us: "https" or "http", as a member gets it in
+// X-Forwarded-Proto.
+const char* scheme_of_client(const request_rec* r);
+
 // post_read_request: remembers what the client itself sent.
 void register_forwarded_fields_hooks();
 

@@ -35,7 +35,10 @@ void submit(Child& child, PreparedTunnel& prepared, relay::Connection client,
             relay::Connection member) {
   prepared.tunnel->adopt(std::move(client), std::move(member), prepared.client.read_already,
                          prepared.member.read_already);
+  prepared.tunnel->set_group(prepared.counted.row);
   child.count_opened(prepared.counted);
+  prepared.seat.keep();
+  prepared.in_flight.end();
   child.relay().submit(std::move(prepared.tunnel));
 }
 
@@ -44,6 +47,8 @@ void end_for_want_of_memory(Child& child, PreparedTunnel& prepared) {
   if (prepared.tunnel == nullptr) return;  // The relay has it, and sees that the side is closed.
   relay::TunnelSummary summary;
   summary.reason = relay::EndReason::resources;
+  child.count_opened(prepared.counted);
+  prepared.seat.keep();
   child.tunnel_ended(summary, prepared.tunnel->take_context());
 }
 

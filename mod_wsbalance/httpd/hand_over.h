@@ -15,9 +15,11 @@
 
 #include "httpd/child.h"
 #include "httpd/httpd_api.h"
+#include "httpd/in_flight.h"
 #include "httpd/inert_descriptors.h"
 #include "httpd/members.h"
 #include "httpd/pump.h"
+#include "httpd/seat.h"
 #include "httpd/tunnel_info.h"
 #include "relay/tunnel.h"
 #include "relay/unique_fd.h"
@@ -41,7 +43,9 @@ struct PreparedTunnel {
   PreparedSide client;
   PreparedSide member;
   std::unique_ptr<relay::Tunnel> tunnel;
-  MemberRef counted{};  // As which member.
+  MemberRef counted{};   // As which member.
+  InFlight in_flight{};  // Until it is.
+  Seat seat{};           // At it, until the tunnel has it.
 
   explicit operator bool() const { return client && member; }
 };

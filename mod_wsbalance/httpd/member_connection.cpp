@@ -11,6 +11,9 @@
 #include "httpd/url_scheme.h"
 
 namespace wsbalance::httpd {
+
+using balance::Outcome;
+
 namespace {
 
 // Only a name for mod_proxy's log lines.
@@ -35,33 +38,45 @@ apr_interval_time_t body_timeout(const request_rec* r, const MemberRoute& route)
 
 }  // namespace
 
-int MemberConnection::open(apr_interval_time_t timeout) {
-  int status = ap_proxy_acquire_connection(kFunction, &connection_, route_.worker, r_->server);
-  if (status != OK) return status == DECLINED ? HTTP_SERVICE_UNAVAILABLE : status;
+bool MemberConnection::fail(Outcome outcome, int status) {
+  failure_ = {.outcome = outcome, .status = status};
+  return false;
+}
+
+bool MemberConnection::open(apr_interval_time_t timeout) {
+  if (ap_proxy_acquire_connection(kFunction, &connection_, route_.worker, r_->server) != OK) {
+    return fail(Outcome::unusable, HTTP_SERVICE_UNAVAILABLE);
+  }
 
   // Told to close, ap_proxy_determine_connection() drops a kept-alive socket that came with the
   // record: a member may end it at any moment, and a handshake must not be sent twice.
   connection_->is_ssl = has_scheme(route_.url, "wss") || has_scheme(route_.url, "https") ? 1 : 0;
   connection_->close = 1;
-  status = ap_proxy_determine_connection(r_->pool, r_, route_.conf, route_.worker, connection_,
-                                         &uri_, &route_.url, route_.proxy_name, route_.proxy_port,
-                                         server_port_, sizeof(server_port_));
-  // A name that does not resolve is a member that cannot be reached; what mod_proxy says then (500)
-  // would end its search for another one.
-  if (status == HTTP_INTERNAL_SERVER_ERROR) return HTTP_SERVICE_UNAVAILABLE;
-  if (status != OK) return status;
+  int status = ap_proxy_determine_connection(r_->pool, r_, route_.conf, route_.worker, connection_,
+                                             &uri_, &route_.url, route_.proxy_name,
+                                             route_.proxy_port, server_port_, sizeof(server_port_));
+  // What mod_proxy says where a name does not resolve; it would end its search for another member.
+  if (status == HTTP_INTERNAL_SERVER_ERROR) {
+    return fail(Outcome::unknown_name, HTTP_SERVICE_UNAVAILABLE);
+  }
+  if (status != OK) return fail(Outcome::own_fault, status);
 
-  if (!connect(timeout)) return HTTP_SERVICE_UNAVAILABLE;
+  const bool was_usable = PROXY_WORKER_IS_USABLE(route_.worker);
+  if (!connect(timeout)) {
+    return fail(was_usable ? Outcome::unreachable : Outcome::unusable, HTTP_SERVICE_UNAVAILABLE);
+  }
   apr_socket_timeout_set(connection_->sock, timeout);
   status = ap_proxy_connection_create_ex(kFunction, connection_, r_);
-  if (status != OK) return status;
+  if (status != OK) {
+    return fail(connection_->is_ssl ? Outcome::no_tls : Outcome::own_fault, status);
+  }
   if (SSL* ssl = tls_of(connection_->connection)) read_over_tickets(ssl);
-  return OK;
+  return true;
 }
 
 // mod_proxy takes the time for connecting from the worker's shared record, where ProxyTimeout or a
-// long timeout= may stand. So it gets a copy with ours, and what it says of the member's state
-// there is carried over.
+// long timeout= may stand. So it gets a copy with ours. Only that the member is back is carried over:
+// what a failure says of it others decide.
 bool MemberConnection::connect(apr_interval_time_t timeout) {
   proxy_worker_shared& shared = *route_.worker->s;
   const proxy_worker_shared before = shared;
@@ -79,28 +94,30 @@ bool MemberConnection::connect(apr_interval_time_t timeout) {
     lacks_descriptor_ = true;
     return false;
   }
-  if (shared_copy.status & PROXY_WORKER_IN_ERROR) shared.status |= PROXY_WORKER_IN_ERROR;
-  // Only what changed here: other threads write the record too.
-  if (shared_copy.error_time != before.error_time) shared.error_time = shared_copy.error_time;
-  if (is_connected) shared.retries = 0;
+  if (is_connected && before.error_time != 0) shared.error_time = 0;
+  if (is_connected && before.retries != 0) shared.retries = 0;
   return is_connected;
 }
 
-int MemberConnection::send_request(TlsFloor::Clock::time_point deadline) {
+bool MemberConnection::send_request(TlsFloor::Clock::time_point deadline) {
   conn_rec* member = connection_->connection;
   apr_bucket_brigade* brigade = apr_brigade_create(r_->pool, member->bucket_alloc);
   int status = create_head(brigade);
-  if (status == OK) {
+  if (status != OK) {
+    fail(Outcome::own_fault, status);
+  } else {
     // mod_ssl lets go of its own when the handshake fails.
     const UniqueSslReference ssl = reference_to(tls_of(member));
     TlsFloor limited(member, deadline);
     status = ap_proxy_pass_brigade(member->bucket_alloc, r_, connection_, member, brigade, 1);
-    if (status != OK && connection_->is_ssl)
-      status = tls_failed(ssl.get(), limited.has_timed_out());
+    if (status != OK) {
+      fail(Outcome::ended, HTTP_BAD_GATEWAY);  // mod_proxy says 400 or 500 to some of these.
+      if (connection_->is_ssl) judge_tls(ssl.get(), limited.has_timed_out());
+    }
   }
   apr_brigade_destroy(brigade);
   apr_socket_timeout_set(connection_->sock, body_timeout(r_, route_));
-  return status;
+  return status == OK;
 }
 
 int MemberConnection::create_head(apr_bucket_brigade* brigade) {
@@ -119,14 +136,16 @@ int MemberConnection::create_head(apr_bucket_brigade* brigade) {
   return OK;
 }
 
-// mod_proxy would say 500 to some of these.
-int MemberConnection::tls_failed(SSL* ssl, bool has_timed_out) const {
-  const std::string why = has_timed_out ? "it took longer than WSBalanceHandshakeTimeout allows"
-                                        : why_tls_failed(ssl, connection_->connection);
-  if (why.empty()) return HTTP_BAD_GATEWAY;  // TLS stood; mod_proxy has logged what broke.
-  ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r_, "WSB0227: no TLS with member %s: %s",
-                route_.worker->s->name_ex, why.c_str());
-  return has_timed_out ? HTTP_GATEWAY_TIME_OUT : HTTP_BAD_GATEWAY;
+// Where TLS stood, mod_proxy has logged what broke.
+void MemberConnection::judge_tls(SSL* ssl, bool has_timed_out) {
+  if (has_timed_out) {
+    failure_ = {.outcome = Outcome::late,
+                .status = HTTP_GATEWAY_TIME_OUT,
+                .why = "it took longer than WSBalanceHandshakeTimeout allows"};
+    return;
+  }
+  failure_.why = why_tls_failed(ssl, connection_->connection);
+  if (!failure_.why.empty()) failure_.outcome = Outcome::no_tls;
 }
 
 void MemberConnection::release() {

@@ -4,12 +4,15 @@
 // Owns:     one proxy_conn_rec; it is closed and released at the end on every way out, so
 //           nothing of a handshake is ever used again for a request.
 // Threads:  the worker thread of the request.
-// Errors:   open() gives the HTTP status for the client, as mod_proxy's scheme handlers do.
+// Errors:   false, and failure() says what went wrong.
 #pragma once
 
 #include <chrono>
+#include <string>
 
+#include "balance/tries.h"
 #include "httpd/httpd_api.h"
+#include "protocol/handshake_error.h"
 
 namespace wsbalance::httpd {
 
@@ -22,6 +25,14 @@ struct MemberRoute {
   apr_port_t proxy_port = 0;
 };
 
+// What became of an attempt that did not become a tunnel.
+struct Failure {
+  balance::Outcome outcome = balance::Outcome::own_fault;
+  int status = HTTP_BAD_GATEWAY;  // For the client, as mod_proxy's scheme handlers have it.
+  protocol::HandshakeError rule = protocol::HandshakeError::none;  // That the member broke.
+  std::string why{};                                               // Of TLS, for the log.
+};
+
 class MemberConnection {
  public:
   MemberConnection(request_rec* r, const MemberRoute& route) : r_(r), route_(route) {}
@@ -29,13 +40,15 @@ class MemberConnection {
   MemberConnection& operator=(const MemberConnection&) = delete;
   ~MemberConnection() { release(); }
 
-  // Connects, in at most `timeout` for each address of the member. Returns OK, or the status of the
-  // answer; mod_proxy has logged why.
-  int open(apr_interval_time_t timeout);
+  // Connects, in at most `timeout` for each address of the member. Where it fails mod_proxy has
+  // logged why.
+  [[nodiscard]] bool open(apr_interval_time_t timeout);
 
   // Sends the request head with the upgrade, after the handshake of TLS if the member has that,
-  // which has to be over by `deadline`. Returns OK or a status; why TLS failed is logged.
-  int send_request(std::chrono::steady_clock::time_point deadline);
+  // which has to be over by `deadline`.
+  [[nodiscard]] bool send_request(std::chrono::steady_clock::time_point deadline);
+
+  const Failure& failure() const { return failure_; }
 
   // open() failed because no descriptor was left, which is not the member's fault.
   bool lacks_descriptor() const { return lacks_descriptor_; }
@@ -49,12 +62,14 @@ class MemberConnection {
  private:
   bool connect(apr_interval_time_t timeout);
   int create_head(apr_bucket_brigade* brigade);
-  int tls_failed(SSL* ssl, bool has_timed_out) const;
+  bool fail(balance::Outcome outcome, int status);
+  void judge_tls(SSL* ssl, bool has_timed_out);
 
   request_rec* r_;
   MemberRoute route_;
   proxy_conn_rec* connection_ = nullptr;
   apr_uri_t uri_{};
+  Failure failure_;
   bool lacks_descriptor_ = false;
   char server_port_[32] = "";
 };

@@ -1,6 +1,5 @@
 #include "httpd/member_feed.h"
 
-#include <algorithm>
 #include <atomic>
 
 namespace wsbalance::httpd {
@@ -13,17 +12,6 @@ std::uint64_t fed(std::uint32_t epoch, std::uint32_t open) {
 std::uint32_t epoch_of(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); }
 std::uint32_t open_of(std::uint64_t word) { return static_cast<std::uint32_t>(word); }
 
-// mod_proxy itself never goes below 0.
-void add_to(std::size_t& busy, std::int64_t difference) {
-  const std::atomic_ref<std::size_t> shared(busy);
-  std::size_t before = shared.load(std::memory_order_relaxed);
-  std::size_t after = 0;
-  do {
-    const bool is_too_much = difference < 0 && before < static_cast<std::size_t>(-difference);
-    after = is_too_much ? 0 : before + static_cast<std::size_t>(difference);
-  } while (!shared.compare_exchange_weak(before, after, std::memory_order_relaxed));
-}
-
 void feed_bytes(const std::atomic<std::uint64_t>& counted, std::atomic<std::uint64_t>& fed_bytes,
                 std::int64_t& field) {
   const std::uint64_t now = counted.load(std::memory_order_relaxed);
@@ -35,10 +23,21 @@ void feed_bytes(const std::atomic<std::uint64_t>& counted, std::atomic<std::uint
 
 }  // namespace
 
+// mod_proxy itself never goes below 0 either.
+void add_busy(std::size_t& busy, std::int64_t difference) {
+  const std::atomic_ref<std::size_t> shared(busy);
+  std::size_t before = shared.load(std::memory_order_relaxed);
+  std::size_t after = 0;
+  do {
+    const bool is_too_much = difference < 0 && before < static_cast<std::size_t>(-difference);
+    after = is_too_much ? 0 : before + static_cast<std::size_t>(difference);
+  } while (!shared.compare_exchange_weak(before, after, std::memory_order_relaxed));
+}
+
 void seed(MemberRow& row, std::uint32_t epoch, std::uint32_t open, const MemberRecord& record) {
   // With BalancerPersist it comes with what was busy when it was written.
   record.busy = open;
-  row.drift_looks = 0;
+  row.busy_drift.reset();
   row.fed_open = fed(epoch, open);
   row.fed_to_member = row.bytes_to_member.load();
   row.fed_to_client = row.bytes_to_client.load();
@@ -51,7 +50,7 @@ void feed_opened(MemberRow& row, std::uint32_t epoch, std::size_t& busy) {
     if (epoch_of(before) != epoch) return;
   } while (!row.fed_open.compare_exchange_weak(before, fed(epoch, open_of(before) + 1),
                                                std::memory_order_relaxed));
-  add_to(busy, 1);
+  add_busy(busy, 1);
 }
 
 void feed(MemberRow& row, std::uint32_t epoch, std::uint32_t open, const MemberRecord& record) {
@@ -60,13 +59,13 @@ void feed(MemberRow& row, std::uint32_t epoch, std::uint32_t open, const MemberR
   const bool is_new = epoch_of(before) < epoch;
   const std::uint32_t fed_before = is_new ? 0 : open_of(before);
   if (is_new) {
-    row.drift_looks = 0;
+    row.busy_drift.reset();
     row.fed_to_member = row.bytes_to_member.load();
     row.fed_to_client = row.bytes_to_client.load();
   }
   if ((is_new || fed_before != open) &&
       row.fed_open.compare_exchange_strong(before, fed(epoch, open), std::memory_order_relaxed)) {
-    add_to(record.busy, std::int64_t{open} - fed_before);
+    add_busy(record.busy, std::int64_t{open} - fed_before);
   }
   feed_bytes(row.bytes_to_member, row.fed_to_member, record.transferred);
   feed_bytes(row.bytes_to_client, row.fed_to_client, record.read);
@@ -77,13 +76,7 @@ void correct_drift(MemberRow& row, const MemberSum& sum, const MemberRecord& rec
       std::atomic_ref<std::size_t>(record.busy).load(std::memory_order_relaxed);
   const std::int64_t drift =
       static_cast<std::int64_t>(busy) - open_of(row.fed_open.load()) - sum.requests;
-  const bool is_first = row.drift_looks == 0;
-  row.drift_least = is_first ? drift : std::min(row.drift_least.load(), drift);
-  row.drift_most = is_first ? drift : std::max(row.drift_most.load(), drift);
-  if (++row.drift_looks < kDriftLooks) return;
-  row.drift_looks = 0;
-  if (row.drift_least > 0) add_to(record.busy, -row.drift_least);
-  if (row.drift_most < 0) add_to(record.busy, -row.drift_most);
+  if (const std::int64_t surplus = row.busy_drift.look(drift)) add_busy(record.busy, -surplus);
 }
 
 std::uint64_t RecordAddress::pack(const void* address, std::uint32_t epoch) {

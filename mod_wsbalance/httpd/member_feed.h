@@ -27,6 +27,9 @@ struct MemberRecord {
   std::int64_t& read;         // From it.
 };
 
+// Adds to `busy`, which never goes below 0.
+void add_busy(std::size_t& busy, std::int64_t difference);
+
 // A new record: in the parent, before children of the epoch exist. `open`: tunnels that others hold.
 void seed(MemberRow& row, std::uint32_t epoch, std::uint32_t open, const MemberRecord& record);
 
@@ -38,7 +41,6 @@ void feed(MemberRow& row, std::uint32_t epoch, std::uint32_t open, const MemberR
 
 // Behind feed(): takes out of `busy` what is neither a tunnel nor a request, if it is there at each
 // of some looks; mod_proxy and we do not count a request in the same instant.
-inline constexpr std::uint32_t kDriftLooks = 3;
 void correct_drift(MemberRow& row, const MemberSum& sum, const MemberRecord& record);
 
 // An address that is the same in all processes of an epoch, and the epoch, in one word, which is 0

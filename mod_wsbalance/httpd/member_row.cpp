@@ -23,6 +23,17 @@ void EndCounts::count(const relay::TunnelSummary& summary) noexcept {
   add(violations, std::uint64_t{summary.to_member.violations} + summary.to_client.violations);
 }
 
+void MemberMoves::zero() {
+  for (auto* word : {&is_followed, &closes_when_down, &closes_at_drain, &drain_over, &slow_start,
+                     &rebalance_percent, &rebalance_every, &state, &reckoned, &to_give}) {
+    *word = 0;
+  }
+  order = 0;
+  next_step_ms = 0;
+  steps_end_ms = 0;
+  opened_before = 0;
+}
+
 void MemberRow::name(const MemberNames& names, std::uint64_t hash_of_names) {
   put(server, names.server);
   put(balancer, names.balancer);
@@ -32,12 +43,25 @@ void MemberRow::name(const MemberNames& names, std::uint64_t hash_of_names) {
 
 void MemberRow::zero_counts() {
   for (std::atomic<std::uint64_t>& count : ends.ended) count = 0;
-  for (auto* count : {&opened, &handshakes_failed, &bytes_to_member, &bytes_to_client,
-                      &messages_to_member, &messages_to_client, &ends.lost, &ends.throttled,
-                      &ends.violations, &record, &fed_open, &fed_to_member, &fed_to_client}) {
+  for (auto* count :
+       {&opened, &handshakes_failed, &bytes_to_member, &bytes_to_client, &messages_to_member,
+        &messages_to_client, &ends.lost, &ends.throttled, &ends.violations, &record, &fed_open,
+        &fed_to_member, &fed_to_client, &checks, &checks_failed, &ejections}) {
     *count = 0;
   }
-  drift_looks = 0;
+  busy_drift.reset();
+  for (const auto number : kCellNumbers) all.*number = 0;
+  for (DriftWatch& drift : all_drift) drift.reset();
+  forget_health();
+  failures.clear();
+  up_since_ms = 0;
+  moves.zero();
+}
+
+void MemberRow::forget_health() {
+  health = 0;
+  check_due_ms = 0;
+  ejected_until_ms = 0;
 }
 
 void MemberRow::count_end(const relay::TunnelSummary& summary) noexcept {

@@ -4,10 +4,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
+
+#include "httpd/balancer_config.h"
+#include "httpd/member_watch.h"
 
 namespace wsbalance::httpd {
 namespace {
@@ -53,6 +57,9 @@ std::span<const Members::ServerName> name_servers(apr_pool_t* pool, const server
   return {copies, names.size()};
 }
 
+// What the parent's first configuration is in the rows' count.
+constexpr std::uint32_t kFirstEpoch = 1;
+
 // mod_proxy's name of the worker for URLs that no ProxyPass has.
 constexpr const char* kGenericName = "proxy:reverse";
 
@@ -89,6 +96,9 @@ Members* Members::make(apr_pool_t* pool, server_rec* main_server, const SharedRo
   for (server_rec* server = main_server; server != nullptr; server = server->next) {
     members->add_all(server);
   }
+  for (server_rec* server = main_server; server != nullptr; server = server->next) {
+    members->set_rules_of_removed(server);
+  }
   // Of each child that one is another, made later.
   rows.member({.server = "", .balancer = "", .worker = kGenericName}, epoch,
               process_id_of(::getpid()));
@@ -112,7 +122,29 @@ void Members::add(const server_rec* server, const proxy_worker& worker) {
     return;
   }
   seed(row, epoch_, rows_.open_of(number), fields_of(*worker.s));
+  follow(row, server, worker, epoch_ == kFirstEpoch);
   row.record = RecordAddress::pack(worker.s, epoch_);
+}
+
+// Before its record is known: what is known is looked at.
+void Members::follow(MemberRow& row, const server_rec* server, const proxy_worker& worker,
+                     bool is_first_start) {
+  set_move_rules(row.moves, find_balancer_config(server, *worker.balancer));
+  note_member(row, *worker.s, is_first_start);
+}
+
+// Members that this configuration does not name any more, but their balancer, may have tunnels.
+void Members::set_rules_of_removed(const server_rec* server) {
+  const proxy_server_conf* config = proxy_config(server);
+  const auto* balancers = reinterpret_cast<proxy_balancer*>(config->balancers->elts);
+  for (MemberRow& row : rows_.members()) {
+    if (row.is_used == 0 || row.moves.is_followed == 0 || row.named_in >= epoch_) continue;
+    if (std::strcmp(row.server.data(), name_of(server)) != 0) continue;
+    for (int i = 0; i < config->balancers->nelts; ++i) {
+      if (std::strcmp(row.balancer.data(), balancers[i].s->name) != 0) continue;
+      set_move_rules(row.moves, find_balancer_config(server, balancers[i]));
+    }
+  }
 }
 
 std::uint16_t Members::row_of(const server_rec* server, const proxy_worker& worker) {
@@ -140,14 +172,15 @@ const char* Members::name_of(const server_rec* server) const {
   return found != server_names_.end() ? found->name : "";
 }
 
-MemberRef Members::of(const request_rec* r, const proxy_worker* worker) {
-  proxy_worker_shared* const record = worker->balancer != nullptr ? worker->s : nullptr;
-  if (const int row = find(worker->s); row >= 0) return {static_cast<std::uint16_t>(row), record};
-  const std::uint16_t number = row_of(r->server, *worker);
-  remember(worker->s, number);
+MemberRef Members::of(const server_rec* server, const proxy_worker& worker) {
+  proxy_worker_shared* const record = worker.balancer != nullptr ? worker.s : nullptr;
+  if (const int row = find(worker.s); row >= 0) return {static_cast<std::uint16_t>(row), record};
+  const std::uint16_t number = row_of(server, worker);
+  remember(worker.s, number);
   if (record != nullptr && number != SharedRows::kOtherMember && rows_.epoch() == epoch_) {
     // For the process that feeds records: mod_slotmem_shm's memory was mapped before this child was
     // forked, so it stands at the same place in all of this configuration.
+    follow(rows_.member_row(number), server, worker, false);
     rows_.member_row(number).record = RecordAddress::pack(record, epoch_);
   }
   return {number, record};

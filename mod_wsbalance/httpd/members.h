@@ -39,14 +39,18 @@ class Members {
                        std::uint32_t epoch);
 
   // The member that a request goes to. One that was added at run time is told from others here.
-  MemberRef of(const request_rec* r, const proxy_worker* worker);
+  MemberRef of(const request_rec* r, const proxy_worker* worker) { return of(r->server, *worker); }
+  MemberRef of(const server_rec* server, const proxy_worker& worker);
 
  private:
   Members(const SharedRows& rows, std::uint32_t epoch, std::span<const ServerName> server_names,
           std::span<std::atomic<std::uint64_t>> known);
 
   void add_all(server_rec* server);
+  void set_rules_of_removed(const server_rec* server);
   void add(const server_rec* server, const proxy_worker& worker);
+  void follow(MemberRow& row, const server_rec* server, const proxy_worker& worker,
+              bool is_first_start);
   std::uint16_t row_of(const server_rec* server, const proxy_worker& worker);
   const char* name_of(const server_rec* server) const;
   int find(const proxy_worker_shared* record) const;

@@ -5,6 +5,7 @@
 //           alone.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 
@@ -53,15 +54,50 @@ struct alignas(64) ProcessRow {
   std::atomic<std::uint32_t> epoch{0};       // Of the configuration that a child runs with.
   std::atomic<std::uint32_t> generation{0};  // The same in httpd's count.
   std::atomic<std::uint32_t> must_close{0};  // A carrier that has to make room for a larger one.
+
+  // Is it a living process'? Of others no cell is read: to read a page would make it.
+  bool is_counting() const {
+    const ProcessKind kind = RowOwner(owner.load(std::memory_order_relaxed)).kind();
+    return kind == ProcessKind::child || kind == ProcessKind::carrier;
+  }
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
                   std::atomic<std::uint32_t>::is_always_lock_free,
               "rows are shared by processes");
 
-// What a process has with one member.
-struct MemberCell {
+// What a process has with one member; or what all of them have (MemberRow::all).
+struct alignas(16) MemberCell {
   std::atomic<std::uint32_t> tunnels{0};
   std::atomic<std::uint32_t> requests{0};  // That mod_proxy counts as busy (member_feed.h).
+
+  // On their way to the member (in_flight.h).
+  std::atomic<std::uint32_t> handshakes{0};
+  std::atomic<std::uint32_t> plain{0};  // Other requests.
+
+  // Not in MemberRow::all: whoever asks adds them up.
+  std::atomic<std::uint32_t> seats{0};    // Tunnels, and handshakes under way (seat.h).
+  std::atomic<std::uint32_t> leaving{0};  // Of the tunnels: closed by an order, not over yet.
+};
+
+using CellNumber = std::atomic<std::uint32_t> MemberCell::*;
+inline constexpr std::array<CellNumber, 4> kCellNumbers{
+    &MemberCell::tunnels, &MemberCell::requests, &MemberCell::handshakes, &MemberCell::plain};
+
+// A number of a process' cell, and the same in what all of them have.
+struct Counter {
+  std::atomic<std::uint32_t>& own;
+  std::atomic<std::uint32_t>& all;
+
+  Counter(CellNumber number, MemberCell& own_cell, MemberCell& all_cells)
+      : own(own_cell.*number), all(all_cells.*number) {}
+  void add_one() const noexcept {
+    own.fetch_add(1, std::memory_order_relaxed);
+    all.fetch_add(1, std::memory_order_relaxed);
+  }
+  void subtract_one() const noexcept {
+    own.fetch_sub(1, std::memory_order_relaxed);
+    all.fetch_sub(1, std::memory_order_relaxed);
+  }
 };
 
 // The row of this process, and its cells: one for each member.

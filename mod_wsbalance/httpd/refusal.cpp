@@ -36,9 +36,18 @@ int refuse_plain_request(request_rec* r) {
   return refuse(r, HTTP_UPGRADE_REQUIRED);
 }
 
-int refuse_busy(request_rec* r) {
+void add_retry_after(request_rec* r) {
   apr_table_setn(r->err_headers_out, "Retry-After", kRetryAfterSeconds);
+}
+
+int refuse_busy(request_rec* r) {
+  add_retry_after(r);
   return refuse(r, HTTP_SERVICE_UNAVAILABLE);
+}
+
+int refuse_after_tries(request_rec* r, int status) {
+  if (status == HTTP_SERVICE_UNAVAILABLE) add_retry_after(r);
+  return refuse(r, status);
 }
 
 int refuse_gone(request_rec* r) { return refuse(r, HTTP_REQUEST_TIME_OUT); }

@@ -19,6 +19,12 @@ int refuse_plain_request(request_rec* r);
 // opinion of the member nor makes it try the next one.
 int refuse_busy(request_rec* r);
 
+// The members of a balancer failed, and have had their punishment: this status is not to be mod_proxy's
+// reason to punish one or to try others. With Retry-After if it is 503.
+int refuse_after_tries(request_rec* r, int status);
+
+void add_retry_after(request_rec* r);
+
 // The client has gone: 408 for the log, and nothing that counts against the member.
 int refuse_gone(request_rec* r);
 

@@ -2,33 +2,31 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <system_error>
 
 #include "httpd/members.h"
+#include "httpd/shared_clock.h"
 
 namespace wsbalance::httpd {
 namespace {
 
 constexpr std::chrono::milliseconds kFailedStartLimit{1000};
 
-std::int64_t now_ms() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
-}
-
 }  // namespace
 
-RowKeeper::RowKeeper(const SharedRows& rows, std::uint32_t epoch)
+RowKeeper::RowKeeper(const SharedRows& rows, std::uint32_t epoch, const server_rec* server,
+                     OrderFollower& orders)
     : rows_(rows),
       epoch_(epoch),
       self_(process_id_of(::getpid())),
       stop_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      sums_(rows.numbers().members) {
+      totals_(rows.numbers().members),
+      sums_(rows.numbers().members),
+      watch_(rows, epoch, server),
+      orders_(orders) {
   if (!stop_fd_) throw std::system_error(errno, std::generic_category(), "eventfd");
 }
 
@@ -54,16 +52,19 @@ void RowKeeper::run(void* self) noexcept { static_cast<RowKeeper*>(self)->keep_u
 
 void RowKeeper::keep_until_stop() noexcept {
   while (!must_stop_.load(std::memory_order_acquire)) {
-    const bool is_current = rows_.epoch() == epoch_;
-    if (is_current && rows_.take_turn(now_ms(), kTurnMs)) keep();
+    const std::int64_t now_ms = shared_clock_ms();
+    if (rows_.epoch() == epoch_ && rows_.take_turn(now_ms, kTurnMs)) keep(now_ms);
+    const bool is_under_way = orders_.look(shared_clock_ms());
     pollfd stopped{stop_fd_.get(), POLLIN, 0};
-    ::poll(&stopped, 1, is_current ? kTurnMs : -1);
+    ::poll(&stopped, 1, is_under_way ? OrderFollower::kSoonMs : kTurnMs);
   }
 }
 
-void RowKeeper::keep() noexcept {
+void RowKeeper::keep(std::int64_t now_ms) noexcept {
   rows_.clear_dead(self_);
+  rows_.read_totals(totals_);
   rows_.sum_members(sums_);
+  rows_.correct_totals(totals_, sums_);
   const std::span<MemberRow> members = rows_.members();
   for (std::size_t i = 0; i < members.size(); ++i) {
     if (members[i].is_used.load(std::memory_order_relaxed) == 0) continue;
@@ -73,6 +74,7 @@ void RowKeeper::keep() noexcept {
     feed(members[i], epoch_, sums_[i].tunnels, record);
     correct_drift(members[i], sums_[i], record);
   }
+  watch_.look(std::span(sums_).first(members.size()), now_ms);
   rows_.free_unnamed(sums_, self_);
 }
 

@@ -1,5 +1,6 @@
 // row_keeper.h - the thread of a child that keeps the shared rows true: it clears rows of processes
-// that are gone, frees rows of members that nobody names any more, and feeds mod_proxy's records.
+// that are gone, frees rows of members that nobody names any more, feeds mod_proxy's records and
+// watches the members. Beside that it does what members' orders ask of this process.
 //
 // Layer:    httpd.
 // Owns:     its thread.
@@ -8,7 +9,8 @@
 //
 // Each child has one, and one at a time has its turn, so that no end of a child stops the work (a
 // singleton of mod_watchdog waits for ten seconds before it takes over). A child of an old
-// configuration leaves it to the new ones, which alone can reach mod_proxy's records.
+// configuration leaves it to the new ones, which alone can reach mod_proxy's records; the orders for
+// its own tunnels it follows as ever.
 #pragma once
 
 #include <atomic>
@@ -16,6 +18,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "httpd/httpd_api.h"
+#include "httpd/member_watch.h"
+#include "httpd/order_follower.h"
 #include "httpd/process_id.h"
 #include "httpd/shared_rows.h"
 #include "relay/quiet_thread.h"
@@ -25,7 +30,9 @@ namespace wsbalance::httpd {
 
 class RowKeeper {
  public:
-  RowKeeper(const SharedRows& rows, std::uint32_t epoch);
+  // `orders`: of this process; must outlive the thread. `server`: for lines in the error log.
+  RowKeeper(const SharedRows& rows, std::uint32_t epoch, const server_rec* server,
+            OrderFollower& orders);
   ~RowKeeper();
   RowKeeper(const RowKeeper&) = delete;
   RowKeeper& operator=(const RowKeeper&) = delete;
@@ -41,14 +48,17 @@ class RowKeeper {
 
   static void run(void* self) noexcept;
   void keep_until_stop() noexcept;
-  void keep() noexcept;
+  void keep(std::int64_t now_ms) noexcept;
 
   const SharedRows rows_;
   const std::uint32_t epoch_;
   const ProcessId self_;
   relay::UniqueFd stop_fd_;
   std::atomic<bool> must_stop_{false};
+  std::vector<MemberSum> totals_;
   std::vector<MemberSum> sums_;
+  MemberWatch watch_;
+  OrderFollower& orders_;
   relay::QuietThread thread_{run, this};
 };
 

@@ -10,17 +10,18 @@ namespace {
 
 constexpr std::uint64_t kMagic = 0x776f722d62736c77;
 // Raised whenever a field changes its meaning or place. Sizes are compared besides.
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 
 constexpr int kLockLooksMax = 500;  // A millisecond each.
 constexpr int kLooksBeforeDoubt = 20;
 
 constexpr std::string_view kOtherName = "other";
 
-// Of others no cell is read: to read a page would make it.
-bool is_counting(const ProcessRow& row) {
-  const ProcessKind kind = RowOwner(row.owner.load(std::memory_order_relaxed)).kind();
-  return kind == ProcessKind::child || kind == ProcessKind::carrier;
+// What a process has no longer; returned.
+std::uint32_t take_out(CellNumber number, MemberCell& cell, MemberRow& member) {
+  const std::uint32_t count = (cell.*number).exchange(0);
+  if (count != 0) (member.all.*number).fetch_sub(count);
+  return count;
 }
 
 std::size_t align(std::size_t bytes) {
@@ -125,8 +126,9 @@ OwnRow SharedRows::claim(const ProcessId& child, std::uint32_t epoch,
     // Somebody may have counted here when the row was no longer theirs.
     MemberCell* const cells = cells_of(row);
     for (std::size_t member = 0; member < members().size(); ++member) {
-      cells[member].tunnels = 0;
-      cells[member].requests = 0;
+      for (const auto number : kCellNumbers) cells[member].*number = 0;
+      cells[member].seats = 0;
+      cells[member].leaving = 0;
     }
     row.open_tunnels = 0;
     row.waiting_handshakes = 0;
@@ -139,14 +141,22 @@ OwnRow SharedRows::claim(const ProcessId& child, std::uint32_t epoch,
   return {};
 }
 
+void SharedRows::keep_tunnels_only(ProcessRow& row, const ProcessId& child) const {
+  if (!is_shared(row) || row.owner != RowOwner(ProcessKind::child, child).word()) return;
+  row.waiting_handshakes = 0;
+  MemberCell* const cells = cells_of(row);
+  for (std::size_t member = 0; member < members().size(); ++member) {
+    for (const auto number : kCellNumbers) {
+      if (number != &MemberCell::tunnels) take_out(number, cells[member], members_[member]);
+    }
+    cells[member].seats = cells[member].tunnels.load();
+  }
+}
+
 bool SharedRows::hand_over(ProcessRow& row, const ProcessId& child,
                            const ProcessId& carrier) const {
   if (!is_shared(row)) return false;
   std::uint64_t expected = RowOwner(ProcessKind::child, child).word();
-  if (row.owner != expected) return false;
-  row.waiting_handshakes = 0;
-  MemberCell* const cells = cells_of(row);
-  for (std::size_t member = 0; member < members().size(); ++member) cells[member].requests = 0;
   return row.owner.compare_exchange_strong(expected,
                                            RowOwner(ProcessKind::carrier, carrier).word());
 }
@@ -210,8 +220,12 @@ void SharedRows::clear(ProcessRow& row, RowOwner expected, const ProcessId& by,
   const auto shutdown = static_cast<std::size_t>(relay::EndReason::shutdown);
   MemberCell* const cells = cells_of(row);
   for (std::size_t member = 0; member < members().size(); ++member) {
-    cells[member].requests = 0;
-    const std::uint32_t open = cells[member].tunnels.exchange(0);
+    for (const auto number : kCellNumbers) {
+      if (number != &MemberCell::tunnels) take_out(number, cells[member], members_[member]);
+    }
+    cells[member].seats = 0;
+    cells[member].leaving = 0;
+    const std::uint32_t open = take_out(&MemberCell::tunnels, cells[member], members_[member]);
     if (open == 0) continue;
     for (EndCounts* ends : {&members_[member].ends, &header_->ends}) {
       (is_in_order ? ends->ended[shutdown] : ends->lost).fetch_add(open, std::memory_order_relaxed);
@@ -226,7 +240,7 @@ void SharedRows::clear(ProcessRow& row, RowOwner expected, const ProcessId& by,
 Totals SharedRows::totals() const {
   Totals totals;
   for (const ProcessRow& row : processes_) {
-    if (!is_counting(row)) continue;
+    if (!row.is_counting()) continue;
     const std::uint32_t open = row.open_tunnels.load(std::memory_order_relaxed);
     totals.open_tunnels += open;
     totals.waiting_handshakes += row.waiting_handshakes.load();
@@ -272,27 +286,6 @@ std::uint16_t SharedRows::member(const MemberNames& names, std::uint32_t epoch,
   return number;
 }
 
-void SharedRows::sum_members(std::span<MemberSum> sums) const {
-  sums = sums.first(members().size());
-  std::fill(sums.begin(), sums.end(), MemberSum{});
-  for (const ProcessRow& row : processes_) {
-    if (!is_counting(row)) continue;
-    const MemberCell* const cells = cells_of(row);
-    for (std::size_t member = 0; member < sums.size(); ++member) {
-      sums[member].tunnels += cells[member].tunnels.load(std::memory_order_relaxed);
-      sums[member].requests += cells[member].requests.load(std::memory_order_relaxed);
-    }
-  }
-}
-
-std::uint32_t SharedRows::open_of(std::uint32_t member) const {
-  std::uint32_t open = 0;
-  for (const ProcessRow& row : processes_) {
-    if (is_counting(row)) open += cells_of(row)[member].tunnels.load(std::memory_order_relaxed);
-  }
-  return open;
-}
-
 // Only a child brings new tunnels, and only for members of its own configuration.
 std::uint32_t SharedRows::oldest_child_epoch() const {
   std::uint32_t oldest = epoch();
@@ -314,6 +307,9 @@ void SharedRows::free_unnamed(std::span<const MemberSum> sums, const ProcessId& 
     if (!is_unnamed(member)) continue;
     const NamingLock lock(header_->naming_by, by);
     if (lock && is_unnamed(member) && open_of(static_cast<std::uint32_t>(member)) == 0) {
+      // That of a member that was drained stands until now: nobody shall follow it any more when the
+      // row is another's.
+      if (members_[member].moves.order.exchange(0) != 0) note_order();
       members_[member].is_used.store(0, std::memory_order_release);
       header_->has_told_full = 0;
     }
@@ -323,6 +319,27 @@ void SharedRows::free_unnamed(std::span<const MemberSum> sums, const ProcessId& 
 bool SharedRows::take_turn(std::int64_t now_ms, std::int64_t every_ms) const {
   std::int64_t at = header_->turn_at_ms.load(std::memory_order_relaxed);
   return now_ms >= at && header_->turn_at_ms.compare_exchange_strong(at, now_ms + every_ms);
+}
+
+// For a moment two may believe that it is theirs: each check is claimed by itself besides.
+bool SharedRows::hold_checks(const ProcessId& self, std::int64_t now_ms,
+                             std::int64_t lease_ms) const {
+  const std::uint64_t mine = RowOwner(ProcessKind::child, self).word();
+  std::uint64_t held_by = header_->checks_by.load();
+  if (held_by != mine) {
+    if (held_by != 0 && now_ms < header_->checks_until_ms.load() &&
+        is_alive(RowOwner(held_by).process())) {
+      return false;
+    }
+    if (!header_->checks_by.compare_exchange_strong(held_by, mine)) return false;
+  }
+  header_->checks_until_ms = now_ms + lease_ms;
+  return true;
+}
+
+void SharedRows::release_checks(const ProcessId& self) const {
+  std::uint64_t mine = RowOwner(ProcessKind::child, self).word();
+  header_->checks_by.compare_exchange_strong(mine, 0);
 }
 
 bool SharedRows::is_shared(const ProcessRow& row) const {

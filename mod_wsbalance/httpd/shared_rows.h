@@ -10,6 +10,7 @@
 // find each other's rows by number: the memory may begin elsewhere in each of them.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -39,10 +40,15 @@ struct Totals {
   std::uint32_t carrier_tunnels = 0;  // Of the open ones.
 };
 
-// Of a member, over all processes.
+// Of a member, over all processes: as MemberCell has them.
 struct MemberSum {
   std::uint32_t tunnels = 0;
   std::uint32_t requests = 0;
+  std::uint32_t handshakes = 0;
+  std::uint32_t plain = 0;
+  std::uint32_t leaving = 0;
+
+  std::uint32_t staying() const { return tunnels - std::min(tunnels, leaving); }
 };
 
 class SharedRows {
@@ -72,6 +78,10 @@ class SharedRows {
 
   // A free row for a child, zeroed.
   OwnRow claim(const ProcessId& child, std::uint32_t epoch, std::uint32_t generation) const;
+
+  // The child that owns the row has no requests any more. Nobody may count in it meanwhile: so before
+  // there is a carrier.
+  void keep_tunnels_only(ProcessRow& row, const ProcessId& child) const;
 
   // The child that owns the row gives it to its carrier, with all that is open, before it ends
   // itself. False: it does not own it.
@@ -119,7 +129,20 @@ class SharedRows {
 
   // The sums of each of members(); `sums` has room for numbers().members.
   void sum_members(std::span<MemberSum> sums) const;
-  std::uint32_t open_of(std::uint32_t member) const;
+  MemberSum sum_of(std::uint32_t member) const;
+  std::uint32_t open_of(std::uint32_t member) const { return sum_of(member).tunnels; }
+  std::uint32_t seats_of(std::uint32_t member) const;
+
+  // What MemberRow::all of each of them says. A process that dies between its cell and that leaves it
+  // wrong: correct_totals() takes out what it differed from the sums by at each of some looks, where
+  // `before` and what it says by now are the totals on both sides of `sums`. One process at a time.
+  void read_totals(std::span<MemberSum> totals) const;
+  void correct_totals(std::span<const MemberSum> before, std::span<const MemberSum> sums) const;
+
+  // Changes with each change of an order of any member (member_order.h): nobody else has to look at
+  // all of them.
+  std::uint32_t orders() const { return header_->orders.load(); }
+  void note_order() const { header_->orders.fetch_add(1); }
 
   // Frees rows of members that no configuration names any more which a living child might use, and on
   // which nothing is open.
@@ -136,6 +159,11 @@ class SharedRows {
   // Is it this process' turn to look after the rows? One process gets a yes in each `every_ms`.
   bool take_turn(std::int64_t now_ms, std::int64_t every_ms) const;
 
+  // Is it this process that checks members? It has to ask again within `lease_ms`; another one gets a
+  // yes only when it did not, when it is gone, or after release_checks().
+  bool hold_checks(const ProcessId& self, std::int64_t now_ms, std::int64_t lease_ms) const;
+  void release_checks(const ProcessId& self) const;
+
  private:
   struct Header {
     // These stay where they are in every version.
@@ -149,8 +177,11 @@ class SharedRows {
     std::atomic<std::uint32_t> epoch;
     std::atomic<std::uint32_t> members_used;  // Rows from here on never were.
     std::atomic<std::uint32_t> has_told_full;
+    std::atomic<std::uint32_t> orders;
     std::atomic<std::uint64_t> naming_by;  // Who claims or frees rows of members now: a RowOwner.
     std::atomic<std::int64_t> turn_at_ms;
+    std::atomic<std::uint64_t> checks_by;  // A RowOwner; 0: nobody.
+    std::atomic<std::int64_t> checks_until_ms;
     HandshakeProgress progress;
     EndCounts ends;
   };

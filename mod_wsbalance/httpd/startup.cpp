@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "httpd/checked_members.h"
 #include "httpd/child.h"
 #include "httpd/config.h"
 #include "httpd/descriptor_limit.h"
@@ -16,6 +17,7 @@
 #include "httpd/queries.h"
 #include "httpd/server_stop.h"
 #include "httpd/shared_segment.h"
+#include "httpd/sticky_route.h"
 
 namespace wsbalance::httpd {
 namespace {
@@ -96,12 +98,14 @@ bool open_rows(apr_pool_t* pool, server_rec* server, ModuleState& state) {
   rows->clear_dead(process_id_of(::getpid()));
   state.orphans = pool_new<Orphans>(pool, pool, *state.rows);
   state.members = Members::make(pool, server, *rows, state.epoch);
+  restore_health(server, state);
   return true;
 }
 
 int make_state(apr_pool_t* pool, apr_pool_t* log_pool, server_rec* server) {
   const ServerConfig& config = server_config(server);
   auto* state = pool_new<ModuleState>(pool);
+  state->parameters = config.parameters;
   state->lineage = Lineage::find_or_make();
   if (state->lineage == nullptr) {
     ap_log_error(APLOG_MARK, APLOG_CRIT, errno, server,
@@ -110,8 +114,10 @@ int make_state(apr_pool_t* pool, apr_pool_t* log_pool, server_rec* server) {
   }
   state->drain_timeout = config.drain_timeout.value_or(std::chrono::milliseconds(0));
   if (!open_rows(pool, server, *state)) return HTTP_INTERNAL_SERVER_ERROR;
+  state->has_sticky_balancers = prepare_sticky_balancers(server);
   state->waiting_handshakes_max =
       config.waiting_handshakes_max.value_or(default_waiting_handshakes());
+  state->relay.groups = state->rows->numbers().members;  // A group for each member's row.
   state->relay.threads = config.threads.value_or(kThreadsDefault);
   state->relay.buffer_total_bytes_max = config.buffer_total_bytes_max.value_or(kBufferTotalDefault);
   for (server_rec* s = server; s != nullptr; s = s->next) mutable_server_config(s).state = state;

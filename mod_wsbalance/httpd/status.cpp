@@ -1,8 +1,11 @@
 #include "httpd/status.h"
 
+#include "balance/health.h"
+#include "balance/member_state.h"
 #include "httpd/config.h"
 #include "httpd/guard.h"
 #include "httpd/module_state.h"
+#include "httpd/shared_clock.h"
 #include "httpd/shared_rows.h"
 
 namespace wsbalance::httpd {
@@ -26,7 +29,42 @@ void for_each_reason(const EndCounts& ends, Visit&& visit) {
   }
 }
 
-bool has_been_asked(const MemberRow& row) { return row.opened != 0 || row.handshakes_failed != 0; }
+// Rounded up.
+std::uint64_t seconds_until(std::int64_t time_ms) {
+  const std::int64_t left = time_ms - shared_clock_ms();
+  return left > 0 ? static_cast<std::uint64_t>((left + 999) / 1000) : 0;
+}
+
+const char* health_text(const MemberRow& row) {
+  const auto health = balance::Health::unpack(row.health);
+  if (health.is_down) return "down";
+  if (seconds_until(row.ejected_until_ms) > 0) return "ejected";
+  return health.is_checked ? "up" : "-";
+}
+
+bool has_been_asked(const MemberRow& row) {
+  return row.opened != 0 || row.handshakes_failed != 0 || row.checks != 0;
+}
+
+// Of a member of a balancer: what was seen of it last.
+const char* text_of(const balance::MemberState& state) {
+  if (state.is_down) return "down";
+  switch (state.duty) {
+    case balance::Duty::full:
+      return "up";
+    case balance::Duty::draining:
+      return "draining";
+    case balance::Duty::none:
+      return "out";
+  }
+  return "";
+}
+
+// In seconds; -1: it takes none, or always did.
+std::int64_t up_for(const MemberRow& row) {
+  const std::int64_t since = row.up_since_ms;
+  return since == 0 || since == MemberRow::kNotUp ? -1 : (shared_clock_ms() - since) / 1000;
+}
 
 // Calls visit(number, row) for each member.
 template <typename Visit>
@@ -47,13 +85,27 @@ void show_member_for_machines(request_rec* r, const SharedRows& rows, std::uint3
   print(r, key("Balancer"), row.balancer.data());
   print(r, key("Name"), row.worker.data());
   print(r, key("Configured"), row.named_in >= epoch || number == SharedRows::kOtherMember);
-  print(r, key("Tunnels"), rows.open_of(number));
+  if (const std::uint32_t state = row.moves.state; state != 0) {
+    print(r, key("State"), text_of(balance::MemberState::unpacked(state)));
+  }
+  if (const std::int64_t seconds = up_for(row); seconds >= 0) {
+    print(r, key("UpFor"), static_cast<std::uint64_t>(seconds));
+  }
+  const MemberSum sum = rows.sum_of(number);
+  print(r, key("Tunnels"), sum.tunnels);
+  print(r, key("Leaving"), sum.leaving);
   print(r, key("Opened"), row.opened);
   for_each_reason(row.ends, [&](const char* reason, std::uint64_t count) {
     if (count != 0) print(r, key(apr_psprintf(r->pool, "Ended[%s]", reason)), count);
   });
   print(r, key("Lost"), row.ends.lost);
   print(r, key("HandshakesFailed"), row.handshakes_failed);
+  const auto health = balance::Health::unpack(row.health);
+  print(r, key("Health"), !health.is_checked ? "" : health.is_down ? "down" : "up");
+  print(r, key("Checks"), row.checks);
+  print(r, key("ChecksFailed"), row.checks_failed);
+  print(r, key("Ejections"), row.ejections);
+  print(r, key("EjectedFor"), seconds_until(row.ejected_until_ms));
   print(r, key("BytesToMember"), row.bytes_to_member);
   print(r, key("BytesToClient"), row.bytes_to_client);
   print(r, key("MessagesToMember"), row.messages_to_member);
@@ -110,6 +162,7 @@ void show_member_for_people(request_rec* r, const SharedRows& rows, std::uint32_
   show_cell(r, rows.open_of(number));
   show_cell(r, row.opened);
   show_cell(r, row.handshakes_failed);
+  ap_rprintf(r, "<td>%s</td>", health_text(row));
   show_cell(r, row.bytes_to_member);
   show_cell(r, row.bytes_to_client);
   show_cell(r, row.messages_to_member);
@@ -129,7 +182,8 @@ void show_for_people(request_rec* r, const ModuleState& state) {
   ap_rprintf(r, "<dt>Ended: %s</dt>\n</dl>\n", ends_text(r, rows.ends()));
   ap_rputs(
       "<table border=\"0\"><tr><th>Member</th><th>Balancer</th><th>Server</th><th>Open</th>"
-      "<th>Opened</th><th>Handshakes failed</th><th>Bytes to member</th><th>to client</th>"
+      "<th>Opened</th><th>Handshakes failed</th><th>Health</th><th>Bytes to member</th><th>to "
+      "client</th>"
       "<th>Messages to member</th><th>to client</th><th>Ended</th></tr>\n",
       r);
   // Members may be many that never saw a WebSocket.

@@ -22,8 +22,10 @@ class TlsFloor {
 
   // Without a deadline: only what is there already is read, and whatever way the reading ends,
   // mod_ssl hears that nothing is there now, so that it neither logs nor gives up. With one: no
-  // reading goes on beyond it, however slowly bytes drip. Does nothing on a connection without TLS.
-  explicit TlsFloor(conn_rec* connection, std::optional<Clock::time_point> deadline = std::nullopt);
+  // reading goes on beyond it, however slowly bytes drip; nor when `stop_fd` is readable, if there is
+  // one. Does nothing on a connection without TLS.
+  explicit TlsFloor(conn_rec* connection, std::optional<Clock::time_point> deadline = std::nullopt,
+                    int stop_fd = -1);
   TlsFloor(const TlsFloor&) = delete;
   TlsFloor& operator=(const TlsFloor&) = delete;
   ~TlsFloor();
@@ -35,9 +37,12 @@ class TlsFloor {
                            apr_read_type_e block, apr_off_t bytes);
   apr_status_t read_in_time(apr_bucket_brigade* brigade, ap_input_mode_t mode,
                             apr_read_type_e block, apr_off_t bytes);
+  apr_status_t read_or_stop(apr_bucket_brigade* brigade, ap_input_mode_t mode,
+                            apr_read_type_e block, apr_off_t bytes);
 
   ap_filter_t* above_;
   std::optional<Clock::time_point> deadline_;
+  const int stop_fd_;
   bool has_timed_out_ = false;
   ap_filter_rec_t record_{};
   ap_filter_t filter_{};

@@ -73,11 +73,8 @@ std::optional<PingConfig> parse_ping(const char* interval, const char* second, c
 }
 
 bool parse_jitter(apr_pool_t* pool, std::string_view text, std::uint8_t& percent) {
-  if (!text.ends_with('%')) return false;
-  std::uint64_t value = 0;
-  if (!parse_number(apr_pstrmemdup(pool, text.data(), text.size() - 1), 0, 100, value)) {
-    return false;
-  }
+  unsigned value = 0;
+  if (!parse_percent(pool, text, 0, 100, value)) return false;
   percent = static_cast<std::uint8_t>(value);
   return true;
 }

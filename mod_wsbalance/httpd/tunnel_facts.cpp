@@ -76,9 +76,10 @@ std::unique_ptr<TunnelInfo> describe_tunnel(request_rec* r, Child& child,
   return TunnelInfo::make(facts);
 }
 
-void tell_attempt(request_rec* r, const proxy_worker* worker) {
+void tell_attempt(request_rec* r, const proxy_worker* worker, unsigned number) {
   apr_table_set(r->subprocess_env, "WSBALANCE_MEMBER", worker->s->name_ex);
-  apr_table_setn(r->subprocess_env, "WSBALANCE_ATTEMPTS", "1");
+  apr_table_setn(r->subprocess_env, "WSBALANCE_ATTEMPTS",
+                 number == 1 ? "1" : apr_itoa(r->pool, static_cast<int>(number)));
 }
 
 void tell_tunnel_id(request_rec* r, std::uint64_t id) {

@@ -24,7 +24,7 @@ std::unique_ptr<TunnelInfo> describe_tunnel(request_rec* r, Child& child,
 
 // Variables of the request (docs/directives.md), for LogFormat and Header:
 // WSBALANCE_MEMBER and WSBALANCE_ATTEMPTS, when a member has been chosen,
-void tell_attempt(request_rec* r, const proxy_worker* worker);
+void tell_attempt(request_rec* r, const proxy_worker* worker, unsigned number);
 // and WSBALANCE_TUNNEL, when it will be a tunnel.
 void tell_tunnel_id(request_rec* r, std::uint64_t id);
 

@@ -76,6 +76,10 @@ class TunnelInfo final : public relay::TunnelContext {
   std::string_view balancer() const { return text(5); }
   std::string_view subprotocol() const { return text(6); }
 
+  // Closed by an order: counted in its cell (process_row.h) until it ends.
+  void mark_leaving() { is_leaving_ = true; }
+  bool is_leaving() const { return is_leaving_; }
+
   // Set when it has ended.
   relay::TunnelSummary summary;
   std::int64_t ended_us = 0;   // Since 1970.
@@ -109,6 +113,7 @@ class TunnelInfo final : public relay::TunnelContext {
   Transport client_transport_;
   Transport member_transport_;
   bool is_pumped_;
+  bool is_leaving_ = false;
 };
 
 // There are tens of thousands of idle ones.

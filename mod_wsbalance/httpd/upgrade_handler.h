@@ -6,7 +6,7 @@
 
 namespace wsbalance::httpd {
 
-// scheme_handler and post_request of mod_proxy.
+// scheme_handler of mod_proxy.
 void register_upgrade_hooks();
 
 }  // namespace wsbalance::httpd

@@ -42,6 +42,12 @@ const char* name_of(EndReason reason) {
       return "limit-byte-rate";
     case EndReason::resources:
       return "resources";
+    case EndReason::member_down:
+      return "member-down";
+    case EndReason::member_drain:
+      return "member-drain";
+    case EndReason::rebalance:
+      return "rebalance";
     case EndReason::drain:
       return "drain";
     case EndReason::shutdown:

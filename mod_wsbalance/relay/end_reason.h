@@ -29,6 +29,9 @@ enum class EndReason : std::uint8_t {
   limit_message_rate,  // WSBalanceMessageRate with action=close
   limit_byte_rate,     // WSBalanceByteRate with action=close
   resources,           // A system call or an allocation that the tunnel needs was refused.
+  member_down,         // WSBalanceOnMemberDown close
+  member_drain,        // WSBalanceOnDrain close
+  rebalance,           // WSBalanceRebalance
   drain,     // Its process has ended gracefully: WSBalanceDrainTimeout or WSBalanceMaxCarriers.
   shutdown,  // The server stops.
 };

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "relay/buffer_budget.h"
+#include "relay/group_orders.h"
 #include "relay/relay_thread.h"
 #include "relay/time_source.h"
 #include "relay/tunnel.h"
@@ -24,11 +25,12 @@ constexpr std::chrono::milliseconds kFailedStartLimit{1000};
 Relay::Relay(const RelaySettings& settings, TunnelObserver& observer,
              std::atomic<std::uint32_t>& open_tunnels)
     : budget_(std::make_unique<BufferBudget>(settings.buffer_total_bytes_max)),
+      group_orders_(std::make_unique<GroupOrders>(settings.groups)),
       time_(std::make_unique<SteadyTime>()) {
   const unsigned count = std::clamp(settings.threads, 1u, kThreadsMax);
   for (unsigned number = 0; number < count; ++number) {
-    threads_.push_back(
-        std::make_unique<RelayThread>(number, *budget_, observer, open_tunnels, *time_));
+    threads_.push_back(std::make_unique<RelayThread>(number, *budget_, *group_orders_, observer,
+                                                     open_tunnels, *time_));
   }
 }
 
@@ -40,6 +42,7 @@ Relay::~Relay() {
   // Better that this memory is never freed than that it is freed under a thread.
   for (auto& thread : threads_) (void)thread.release();
   (void)budget_.release();
+  (void)group_orders_.release();
   (void)time_.release();
 }
 
@@ -131,6 +134,19 @@ void Relay::close_bound_tunnels(EndReason reason,
                                 std::chrono::milliseconds close_timeout) noexcept {
   const CloseOrder order{.reason = reason, .over = {}, .close_timeout = close_timeout};
   for (auto& thread : threads_) thread->loop().request_close_bound(order);
+}
+
+// The first loop that looks may take all of it.
+void Relay::close_group(std::uint16_t group, const GroupOrder& order) noexcept {
+  group_orders_->give(group, order);
+  const std::size_t first = first_asked_.fetch_add(1, std::memory_order_relaxed);
+  for (std::size_t i = 0; i < threads_.size(); ++i) {
+    threads_[(first + i) % threads_.size()]->loop().request_look_at_groups();
+  }
+}
+
+std::uint32_t Relay::take_back_order(std::uint16_t group) noexcept {
+  return group_orders_->take_back(group);
 }
 
 std::uint32_t Relay::load() const noexcept {

@@ -20,6 +20,8 @@
 namespace wsbalance::relay {
 
 class BufferBudget;  // relay/buffer_budget.h
+class GroupOrders;   // relay/group_orders.h
+struct GroupOrder;   // relay/group_orders.h
 class RelayThread;   // relay/relay_thread.h
 class TimeSource;    // relay/time_source.h
 class Tunnel;  // relay/tunnel.h: ready but for its descriptors when it is made, so that a 101 is
@@ -39,11 +41,15 @@ class TunnelObserver {
   // `context` is what the tunnel was made with and may be null; the observer's from now on.
   virtual void tunnel_ended(const TunnelSummary& summary,
                             std::unique_ptr<TunnelContext> context) noexcept = 0;
+  // A tunnel is closed by Relay::close_group(): once for each, before its end. It keeps its
+  // context, which may be null.
+  virtual void tunnel_leaves(TunnelContext*) noexcept {}
 };
 
 struct RelaySettings {
   unsigned threads = 1;                                    // WSBalanceThreads
   std::size_t buffer_total_bytes_max = 256 * 1024 * 1024;  // WSBalanceBufferTotal
+  std::size_t groups = 0;                                  // For close_group().
 };
 
 class Relay {
@@ -99,6 +105,15 @@ class Relay {
   // The same at once, for tunnels that are bound to this process (Tunnel::bind()) only.
   void close_bound_tunnels(EndReason reason, std::chrono::milliseconds close_timeout) noexcept;
 
+  // Closes tunnels of a group (Tunnel::set_group()) with 1012, of each loop the oldest first, and
+  // soon, but never so many in a turn that others wait for it. Tunnels whose end has begun do not
+  // count. Replaces the order that there was for the group. Safe in a signal handler.
+  void close_group(std::uint16_t group, const GroupOrder& order) noexcept;
+
+  // Takes the order for the group back. How many tunnels it would have closed beside those that it
+  // has: where there are not as many, or before each loop had its time.
+  std::uint32_t take_back_order(std::uint16_t group) noexcept;
+
   // How many tunnels it has.
   std::uint32_t load() const noexcept;
 
@@ -121,8 +136,10 @@ class Relay {
   RelayThread& least_loaded() noexcept;
 
   std::unique_ptr<BufferBudget> budget_;
+  std::unique_ptr<GroupOrders> group_orders_;
   std::unique_ptr<TimeSource> time_;
   std::vector<std::unique_ptr<RelayThread>> threads_;
+  std::atomic<std::size_t> first_asked_{0};  // By close_group(): each thread in its turn.
 };
 
 }  // namespace wsbalance::relay

@@ -8,6 +8,8 @@
 // - Timers that are due call Tunnel::on_timer().
 // - Once all tunnels are to be closed, close_due() does it to those whose turn it is
 //   (close_plan.h).
+// - Once tunnels of some groups are to be closed, look_at_groups() looks at all of them, a part in
+//   each turn (group_orders.h).
 // - Tunnels that are over have moved to ended_ meanwhile. They are reported and freed last, because
 //   a later event of the same turn may still name them.
 //
@@ -32,9 +34,10 @@
 
 namespace wsbalance::relay {
 
-RelayLoop::RelayLoop(BufferBudget& budget, TunnelObserver& observer,
+RelayLoop::RelayLoop(BufferBudget& budget, GroupOrders& group_orders, TunnelObserver& observer,
                      std::atomic<std::uint32_t>& open_tunnels, const TimeSource& time)
-    : observer_(observer),
+    : group_orders_(group_orders),
+      observer_(observer),
       open_tunnels_(open_tunnels),
       time_(time),
       read_buffer_(std::make_unique_for_overwrite<std::byte[]>(kReadBufferBytes)),
@@ -75,6 +78,7 @@ std::size_t RelayLoop::turn(std::chrono::milliseconds wait_max) noexcept {
     move_if_over(tunnel);
   });
   close_due();
+  look_at_groups();
   report_ended();
   return events.size();
 }
@@ -114,6 +118,11 @@ void RelayLoop::request_close(const CloseOrder& order) noexcept {
 
 void RelayLoop::request_close_bound(const CloseOrder& order) noexcept {
   close_bound_order_.store(order.packed(), std::memory_order_release);
+  poller_.wake();
+}
+
+void RelayLoop::request_look_at_groups() noexcept {
+  must_look_at_groups_.store(true, std::memory_order_release);
   poller_.wake();
 }
 
@@ -176,6 +185,7 @@ void RelayLoop::carry(std::span<const PollEvent> events) noexcept {
 }
 
 std::chrono::milliseconds RelayLoop::time_to_wait(std::chrono::milliseconds wait_max) noexcept {
+  if (looked_at_ != nullptr) return std::chrono::milliseconds(0);
   constexpr auto kNever = Clock::time_point::max();
   const Clock::time_point next = std::min(timers_.next_look().value_or(kNever), plan_.next_turn());
   if (next == kNever) return wait_max;
@@ -193,6 +203,7 @@ void RelayLoop::on_wake() noexcept {
   inbox_.take_all([this](Tunnel& tunnel) { take_in(tunnel); });
   const std::uint64_t bound_order = close_bound_order_.exchange(0, std::memory_order_acquire);
   if (bound_order != 0) close_bound(CloseOrder::unpacked(bound_order));
+  if (looked_at_ == nullptr && must_look_at_groups_.exchange(false)) looked_at_ = tunnels_.next();
 }
 
 void RelayLoop::take_in(Tunnel& tunnel) noexcept {
@@ -220,6 +231,32 @@ void RelayLoop::close_due() noexcept {
   }
 }
 
+// An order that comes meanwhile holds for those that are still to be looked at; then all are looked
+// at once more.
+void RelayLoop::look_at_groups() noexcept {
+  int closes = 0;
+  for (int looks = 0; looked_at_ != nullptr && looks < kLooksPerTurn && closes < kClosesPerTurn;
+       ++looks) {
+    if (looked_at_ == &tunnels_) {
+      looked_at_ = must_look_at_groups_.exchange(false) ? tunnels_.next() : nullptr;
+    } else {
+      auto& tunnel = static_cast<Tunnel&>(*looked_at_);
+      looked_at_ = tunnel.next();
+      if (has_left_by_order(tunnel)) ++closes;
+    }
+  }
+}
+
+bool RelayLoop::has_left_by_order(Tunnel& tunnel) noexcept {
+  if (tunnel.has_end_begun()) return false;
+  const auto reason = group_orders_.take(tunnel.group_, tunnel.began_);
+  if (!reason) return false;
+  observer_.tunnel_leaves(tunnel.context_.get());
+  tunnel.leave(*reason, services_);
+  move_if_over(tunnel);
+  return true;
+}
+
 // There are few of them: each holds a thread.
 void RelayLoop::close_bound(const CloseOrder& order) noexcept {
   for (ListNode* node = tunnels_.next(); node != &tunnels_;) {
@@ -230,7 +267,7 @@ void RelayLoop::close_bound(const CloseOrder& order) noexcept {
 }
 
 void RelayLoop::close(Tunnel& tunnel, const CloseOrder& order) noexcept {
-  tunnel.unlink();
+  unlink(tunnel);
   closing_.push_back(tunnel);
   tunnel.waits_for_turn_ = false;
   plan_.take();
@@ -241,8 +278,13 @@ void RelayLoop::close(Tunnel& tunnel, const CloseOrder& order) noexcept {
 void RelayLoop::move_if_over(Tunnel& tunnel) noexcept {
   if (!tunnel.is_over()) return;
   if (std::exchange(tunnel.waits_for_turn_, false)) plan_.take();
-  tunnel.unlink();
+  unlink(tunnel);
   ended_.push_back(tunnel);
+}
+
+void RelayLoop::unlink(Tunnel& tunnel) noexcept {
+  if (looked_at_ == &tunnel) looked_at_ = tunnel.next();
+  tunnel.unlink();
 }
 
 void RelayLoop::report_ended() noexcept {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "relay/close_plan.h"
+#include "relay/group_orders.h"
 #include "relay/list_node.h"
 #include "relay/loop_services.h"
 #include "relay/poller.h"
@@ -31,7 +32,7 @@ namespace wsbalance::relay {
 class RelayLoop {
  public:
   // All arguments must outlive it.
-  RelayLoop(BufferBudget& budget, TunnelObserver& observer,
+  RelayLoop(BufferBudget& budget, GroupOrders& group_orders, TunnelObserver& observer,
             std::atomic<std::uint32_t>& open_tunnels, const TimeSource& time);
   ~RelayLoop();  // Frees tunnels that request_stop() left, without a report.
   RelayLoop(const RelayLoop&) = delete;
@@ -62,6 +63,9 @@ class RelayLoop {
   void request_close(const CloseOrder& order) noexcept;
   void request_close_bound(const CloseOrder& order) noexcept;
 
+  // There is something new in `group_orders`.
+  void request_look_at_groups() noexcept;
+
   // Closes the descriptors of all tunnels, now and of those that may still be submitted. System
   // calls only: somewhere a thread may hold the lock of the heap for good.
   void close_all() noexcept;
@@ -85,6 +89,7 @@ class RelayLoop {
 
   // Between two turns other tunnels are served.
   static constexpr int kClosesPerTurn = 64;
+  static constexpr int kLooksPerTurn = 1024;  // At tunnels whose group may have an order.
 
   bool must_leave() const noexcept { return order_.load(std::memory_order_acquire) != Order::run; }
   void catch_up() noexcept;
@@ -96,11 +101,15 @@ class RelayLoop {
   void close_bound(const CloseOrder& order) noexcept;
   void close(Tunnel& tunnel, const CloseOrder& order) noexcept;
   void close_due() noexcept;
+  void look_at_groups() noexcept;
+  bool has_left_by_order(Tunnel& tunnel) noexcept;
+  void unlink(Tunnel& tunnel) noexcept;
   void move_if_over(Tunnel& tunnel) noexcept;
   void report_ended() noexcept;
   std::uint32_t close_descriptors() noexcept;
   void count_closed(std::uint32_t tunnels) noexcept;
 
+  GroupOrders& group_orders_;
   TunnelObserver& observer_;
   std::atomic<std::uint32_t>& open_tunnels_;
   const TimeSource& time_;
@@ -111,7 +120,7 @@ class RelayLoop {
   std::array<PollEvent, Poller::kEventsMax> events_;
 
   TunnelInbox inbox_;
-  ListNode tunnels_;
+  ListNode tunnels_;  // The oldest first, but for those that close_order_ was for.
   ListNode closing_;  // Those that have had their turn in plan_.
   ListNode ended_;    // Of this turn: events may still point to them.
   std::atomic<std::uint32_t> load_{0};
@@ -119,6 +128,9 @@ class RelayLoop {
   // CloseOrder::packed(), until the loop has seen it.
   std::atomic<std::uint64_t> close_order_{0};
   std::atomic<std::uint64_t> close_bound_order_{0};
+  std::atomic<bool> must_look_at_groups_{false};
+  // In tunnels_: the next one whose group is looked at; null: nothing is to be looked for.
+  ListNode* looked_at_ = nullptr;
   ClosePlan plan_;
   bool is_closed_ = false;
 };

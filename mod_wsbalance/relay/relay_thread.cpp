@@ -5,9 +5,10 @@
 
 namespace wsbalance::relay {
 
-RelayThread::RelayThread(unsigned number, BufferBudget& budget, TunnelObserver& observer,
-                         std::atomic<std::uint32_t>& open_tunnels, const TimeSource& time)
-    : number_(number), loop_(budget, observer, open_tunnels, time) {}
+RelayThread::RelayThread(unsigned number, BufferBudget& budget, GroupOrders& group_orders,
+                         TunnelObserver& observer, std::atomic<std::uint32_t>& open_tunnels,
+                         const TimeSource& time)
+    : number_(number), loop_(budget, group_orders, observer, open_tunnels, time) {}
 
 int RelayThread::start() noexcept {
   std::array<char, 16> name{};

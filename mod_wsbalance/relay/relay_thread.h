@@ -16,8 +16,9 @@ namespace wsbalance::relay {
 class RelayThread {
  public:
   // `number` goes into the thread's name. The rest must outlive it.
-  RelayThread(unsigned number, BufferBudget& budget, TunnelObserver& observer,
-              std::atomic<std::uint32_t>& open_tunnels, const TimeSource& time);
+  RelayThread(unsigned number, BufferBudget& budget, GroupOrders& group_orders,
+              TunnelObserver& observer, std::atomic<std::uint32_t>& open_tunnels,
+              const TimeSource& time);
 
   RelayLoop& loop() noexcept { return loop_; }
 

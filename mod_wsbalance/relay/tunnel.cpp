@@ -13,6 +13,9 @@ namespace {
 constexpr std::chrono::milliseconds kFirstLook{50};
 constexpr int kLooksPerTimeout = 4;
 
+// What is over sooner has not come to much (TunnelSummary::is_short).
+constexpr std::chrono::milliseconds kShortTunnel{1000};
+
 // For epoll. A tunnel's address is even, so the lowest bit is free for the side.
 std::uint64_t tag_of(const Tunnel& tunnel, Side side) {
   static_assert(alignof(Tunnel) >= 2);
@@ -142,6 +145,7 @@ TunnelSummary Tunnel::summary() const noexcept {
     summary.closer = Closer::proxy;
   }
   summary.duration = std::chrono::duration_cast<std::chrono::milliseconds>(ended_ - began_);
+  summary.is_short = is_short_;
   summary.to_member = counts(Side::client);
   summary.to_client = counts(Side::member);
   for (const Side side : {Side::client, Side::member}) {
@@ -328,6 +332,7 @@ bool Tunnel::look_at_unsent() noexcept {
 void Tunnel::begin_end(LoopServices& loop) noexcept {
   is_ending_ = true;
   moved_ = loop.now;
+  is_short_ = loop.now - began_ < kShortTunnel;
   look_after_ = std::min(kFirstLook, settings_.close_timeout / kLooksPerTimeout);
   look_at_unsent();
   arm_timer(loop);
@@ -364,6 +369,7 @@ EndReason Tunnel::reason_for_end() const noexcept {
 void Tunnel::finish(EndReason reason, LoopServices& loop) noexcept {
   reason_ = reason;
   ended_ = loop.now;
+  if (!is_ending_) is_short_ = ended_ - began_ < kShortTunnel;
   timer_.cancel();
   for (End& end : ends_) {
     end.watch.remove(loop.poller, end.endpoint.fd());

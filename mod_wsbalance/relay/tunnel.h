@@ -56,6 +56,9 @@ class Tunnel : private ListNode {
   // submit().
   void bind() noexcept { is_bound_ = true; }
 
+  // The group that it belongs to (Relay::close_group()). Before submit().
+  void set_group(std::uint16_t group) noexcept { group_ = group; }
+
   // From here on: for the loop that carries it.
 
   // What a loop's poller reports with an event.
@@ -76,6 +79,11 @@ class Tunnel : private ListNode {
   // This proxy ends it: a closing handshake with 1001 to both sides, unless its end has begun
   // already. After `limit` it is cut in any case. A second call may make that sooner.
   void close_within(std::chrono::milliseconds limit, EndReason reason, LoopServices& loop) noexcept;
+
+  // This proxy ends it so that the client connects again: a closing handshake with 1012 to the
+  // client. Only while its end has not begun.
+  void leave(EndReason reason, LoopServices& loop) noexcept;
+  bool has_end_begun() const noexcept;
 
   // It has ended: its descriptors are closed, it holds no buffer and no timer.
   bool is_over() const noexcept { return reason_ != EndReason::none; }
@@ -137,7 +145,6 @@ class Tunnel : private ListNode {
   bool holds_unsent(Side side) const noexcept;
   bool is_complete() const noexcept;
   bool is_over_with(Side side) const noexcept;
-  bool has_end_begun() const noexcept;
   bool is_progress(Side destination) const noexcept;
   bool look_at_unsent() noexcept;
   void begin_end(LoopServices& loop) noexcept;
@@ -196,10 +203,12 @@ class Tunnel : private ListNode {
   std::array<std::uint16_t, 2> our_codes_{};   // Of the close frames that it sends to each side.
   std::optional<Side> first_close_;            // Whose close frame passed first.
   std::optional<Side> first_end_;              // Who ended first.
-  bool is_ending_ = false;                     // begin_end() was called.
-  bool was_refused_ = false;                   // adopt() found no memory.
-  bool is_bound_ = false;                      // bind() was called.
-  bool waits_for_turn_ = false;                // To be closed; its loop's note.
+  std::uint16_t group_ = 0;
+  bool is_ending_ : 1 = false;    // begin_end() was called.
+  bool is_short_ : 1 = false;     // It was, in the tunnel's first second.
+  bool was_refused_ : 1 = false;  // adopt() found no memory.
+  bool is_bound_ : 1 = false;     // bind() was called.
+  bool waits_for_turn_ = false;   // To be closed; its loop's note.
 };
 
 // An idle tunnel holds no memory but this and its context.

@@ -15,6 +15,7 @@ using protocol::FrameRule;
 
 constexpr std::uint16_t kGoingAway = 1001;        // RFC 6455 7.4.1
 constexpr std::uint16_t kPolicyViolation = 1008;  // RFC 6455 7.4.1
+constexpr std::uint16_t kServiceRestart = 1012;   // IANA's registry of close codes
 
 // More is an attack on the side that has to answer them.
 constexpr RateSettings kPingFlood{.per_second = 100, .burst = 100};
@@ -50,6 +51,10 @@ std::string_view text_of(EndReason reason) {
     case EndReason::limit_message_rate:
     case EndReason::limit_byte_rate:
       return "rate limit";
+    case EndReason::member_down:
+    case EndReason::member_drain:
+    case EndReason::rebalance:
+      return "service restart";
     case EndReason::drain:
     case EndReason::shutdown:
       return "going away";
@@ -236,6 +241,12 @@ void Tunnel::close_within(std::chrono::milliseconds limit, EndReason reason,
                           LoopServices& loop) noexcept {
   cut_at_ = std::min(cut_at_, loop.now + limit);
   if (may_still_close()) close_both(reason, kGoingAway, kGoingAway, loop);
+  settle(loop);
+  if (!is_over()) arm_timer(loop);
+}
+
+void Tunnel::leave(EndReason reason, LoopServices& loop) noexcept {
+  close_both(reason, kServiceRestart, kGoingAway, loop);
   settle(loop);
   if (!is_over()) arm_timer(loop);
 }

@@ -94,6 +94,7 @@ struct TunnelSummary {
   // A side ended TCP without a close_notify of TLS and without a close frame: what it sent may have
   // been cut short by anybody on the way.
   bool is_truncated = false;
+  bool is_short = false;  // Its end began in its first second.
   std::chrono::milliseconds duration{0};
   std::array<std::uint32_t, 2> pings{};  // Of ours, sent to each Side.
   DirectionCounts to_member;

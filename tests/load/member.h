@@ -1,4 +1,4 @@
-// member.h - the load tool's member: echoes, pushes without end, or never answers.
+// member.h - the load tool's member: echoes, pushes without end, or fails in one way or another.
 //
 // Owns:     its connections.
 // Threads:  one.
@@ -69,6 +69,8 @@ class Member {
       peer.out += "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
     } else if (head.find("/hang") != std::string::npos) {
       peer.state = Peer::hanging;
+    } else if (head.find("/say-503") != std::string::npos) {
+      peer.out += "HTTP/1.1 503 Not now\r\nContent-Length: 3\r\n\r\nno\n";
     } else {
       const bool pushes = head.find("/push") != std::string::npos;
       peer.state = pushes ? Peer::pushing : Peer::open;
@@ -77,7 +79,7 @@ class Member {
       peer.out +=
           "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
           "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
-          accept_key(key) + "\r\n\r\n";
+          accept_key(head.find("/bad-101") == std::string::npos ? key : "another") + "\r\n\r\n";
     }
     return true;
   }

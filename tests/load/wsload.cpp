@@ -19,7 +19,9 @@ namespace {
 
 constexpr char kUsage[] =
     "wsload serve   --port P [--cert FILE --key FILE]   with both: TLS\n"
-    "    a member: echoes; /push sends without end, /hang never answers, no upgrade: 200\n"
+    "    a member: echoes; /push sends without end, /hang never answers, /say-503 says that, "
+    "/bad-101\n"
+    "    answers another key, no upgrade: 200\n"
     "wsload tunnels --port P --path /ws/ --count N [--at-once 16] [--messages 2] [--size 125]\n"
     "               [--hold SECONDS]   opens, echoes and compares on all, holds, closes\n"
     "wsload talk    --port P --path /ws/ --count N [--talking N] [--every 500] [--quiet SECONDS]\n"
@@ -27,6 +29,8 @@ constexpr char kUsage[] =
     "               in a second; SIGUSR1: prints what was since the last time, SIGTERM: all leave\n"
     "wsload slow    --port P --path /ws/push --count N --seconds S [--read BYTES_PER_SECOND]\n"
     "wsload shakes  --port P --path /ws/hang --count N --seconds S   handshakes all at once\n"
+    "wsload rate    --port P --path /ws/ --per-second N --seconds S   handshakes, each closed at "
+    "once\n"
     "wsload pair    --port P --path /ws/ --seconds S [--other-port P]\n"
     "    one tunnel, message after message; with another one in turns, to compare them\n"
     "wsload get     --port P --path / --seconds S [--every 20]\n"
@@ -144,6 +148,55 @@ class Shakes : public Crowd {
 
  private:
   double seconds_;
+};
+
+// So many handshakes in each second, however long each takes; each tunnel is closed at once.
+class Rate : public Crowd {
+ public:
+  explicit Rate(const Options& options)
+      : Crowd(options, ~0UL),
+        per_second_(static_cast<double>(number(options, "per-second", 500))),
+        seconds_(static_cast<double>(number(options, "seconds", 10))) {
+    count_ = 0;
+  }
+
+  void run_all() {
+    began_ = Clock::now();
+    run(seconds_, [] { return false; });
+    is_over_ = true;
+    run(30, [this] { return all_answered(); });
+    std::printf("handshakes=%lu status_101=%lu others=%lu no_answer=%lu ", count_, answers_[101],
+                count_ - answers_[101] - answers_[0] - shaking_, answers_[0] + shaking_);
+    std::sort(times_.begin(), times_.end());
+    const auto at = [this](std::size_t percent) {
+      return times_.empty() ? 0
+                            : times_[std::min(times_.size() - 1, times_.size() * percent / 100)];
+    };
+    std::printf("p50_ms=%.1f p99_ms=%.1f max_ms=%.1f\n", at(50), at(99), at(100));
+  }
+
+ private:
+  void turned() override {
+    if (is_over_) return;
+    const double due = ms_since(began_) / 1000 * per_second_;
+    while (static_cast<double>(count_) < due) {
+      ++count_;
+      due_.push_back(Clock::now());
+    }
+  }
+
+  void opened(Peer& peer) override {
+    times_.push_back(ms_since(due_[peer.id]));
+    peer.out += frame(kClose, "\x03\xe8", true);
+    peer.state = Peer::closing;
+    --open_;
+  }
+
+  double per_second_, seconds_;
+  bool is_over_ = false;
+  Clock::time_point began_;
+  std::vector<Clock::time_point> due_;  // Of each peer.
+  std::vector<double> times_;
 };
 
 // A blocking connection for the single, ordinary client.
@@ -302,6 +355,8 @@ int main(int argc, char** argv) {
     load::Slow(options).run_all();
   } else if (command == "shakes") {
     load::Shakes(options).run_all();
+  } else if (command == "rate") {
+    load::Rate(options).run_all();
   } else if (command == "pair") {
     load::run_pair(options);
   } else if (command == "get") {

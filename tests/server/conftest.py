@@ -13,6 +13,7 @@ import tempfile
 
 import pytest
 
+import checked_member
 import httpd_config
 import raw_peer
 import ws_peer
@@ -164,6 +165,15 @@ def member(shared_member):
     shared_member.forget()
     yield shared_member
     shared_member.forget()
+
+
+@pytest.fixture
+def new_member():
+    """Makes members whose behaviour a test changes (CheckedMember). To be asked for before
+    `start_once`: they are there until its servers are stopped, so no check finds them gone."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *args, **options: stack.enter_context(
+            checked_member.CheckedMember(*args, **options))
 
 
 @pytest.fixture(scope="module")

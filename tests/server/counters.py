@@ -77,10 +77,10 @@ ProxyPass /lb/ {BALANCER}/
 """
 
 
-def open_through(server, path, choices):
+def open_through(server, path, choices, *, port=None, add=()):
     """Opens a tunnel; returns it and the member that was chosen."""
-    client = connect(server.port)
-    client.send(upgrade_request(path))
+    client = connect(port or server.port)
+    client.send(upgrade_request(path, add=add))
     chosen = wait_until(lambda: [member for member in choices if member.is_called()],
                         what="a member to be called")[0]
     connection = chosen.accept()
@@ -114,3 +114,21 @@ def check_adds_up(server):
         assert numbers["Opened"] == numbers["Tunnels"] + ends(numbers), figures
     assert int(status["WSBalanceTunnels"]) == sum(int(figures["Tunnels"]) for figures in found)
     assert int(status["WSBalanceLost"]) == sum(int(figures["Lost"]) for figures in found)
+
+
+def is_failed(server, name):
+    """Is the member of a balancer out for mod_proxy, by its health (ProxyStatus On)?"""
+    status = server.status()
+    found = {status[f"ProxyBalancer[{match[1]}]Worker[{match[2]}]Status"]
+             for match in (WORKER.fullmatch(text) for text in status)
+             if match and match[3] == "Name" and status[match[0]] == name}
+    assert len(found) == 1, f"{name}: {found}"
+    return "HcFl" in found.pop()
+
+
+def text_of(server, name, key):
+    """One of our figures of the only member with this name, as text."""
+    known = members(server).values()
+    found = [figures[key] for figures in known if figures["Name"] == name]
+    assert len(found) == 1, f"{name}: {[figures['Name'] for figures in known]}"
+    return found[0]

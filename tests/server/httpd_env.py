@@ -13,7 +13,7 @@ import uuid
 import httpd_config
 import processes
 from log_check import ErrorLog
-from ports import free_port
+from ports import free_port, release
 from transport import PLAIN
 from waiting import SLOWNESS, wait_until
 
@@ -39,8 +39,9 @@ class Httpd:
         self._wrapper = list(wrapper)
         self.mpm, self.transport = mpm, transport or PLAIN
         self.workers, self.children_wanted = workers, children
-        self.listen = listen or [free_port()]
-        self.port, self.status_port = self.listen[0], free_port()
+        self._own_ports = [free_port()] if listen else [free_port(), free_port()]
+        self.listen = listen or self._own_ports[1:]
+        self.port, self.status_port = self.listen[0], self._own_ports[0]
         self.modules = httpd_config.DEFAULT_MODULES if modules is None else tuple(modules)
         self.modules += tuple(name for name in self.transport.modules if name not in self.modules)
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="wsb-httpd-"))
@@ -166,6 +167,9 @@ class Httpd:
             self._process = None
 
     def remove(self):
+        for port in self._own_ports:
+            release(port)
+        self._own_ports = []
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def graceful(self, conf=None):

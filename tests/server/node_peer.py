@@ -1,4 +1,4 @@
-"""WebSocket clients and members by npm ws, which we did not write."""
+"""Clients and members by npm ws and socket.io, which we did not write."""
 
 import fcntl
 import json
@@ -14,14 +14,19 @@ from waiting import SLOWNESS
 NODE = pathlib.Path(__file__).parent / "node"
 
 
+def _installed(name):
+    """The version of a package; None if it is not there."""
+    path = NODE / "node_modules" / name / "package.json"
+    return json.loads(path.read_text())["version"] if path.exists() else None
+
+
 def install():
     """Installs what node/package.json names unless it is there; safe in two runs at once."""
     lock_path = pathlib.Path(tempfile.gettempdir()) / "wsb-npm-install.lock"
     with open(lock_path, "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = json.loads((NODE / "package.json").read_text())["dependencies"]["ws"]
-        installed = NODE / "node_modules" / "ws" / "package.json"
-        if installed.exists() and json.loads(installed.read_text())["version"] == wanted:
+        wanted = json.loads((NODE / "package.json").read_text())["dependencies"]
+        if all(_installed(name) == version for name, version in wanted.items()):
             return
         subprocess.run(["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"],
                        cwd=NODE, check=True, timeout=120, stdout=subprocess.DEVNULL)
@@ -38,10 +43,12 @@ class NodeMember:
             environment["TLS_CERTIFICATE"] = str(certificates().certificate)
             environment["TLS_KEY"] = str(certificates().key)
         environment.update({"PIECES": str(pieces)}, **({"DEFLATE": "1"} if deflate else {}))
-        arguments = [str(path)] if path else []
+        self._start("echo_member.js", *([str(path)] if path else []), env=environment)
+
+    def _start(self, *command, env=None):
         self._process = subprocess.Popen(  # pylint: disable=consider-using-with
-            ["setpriv", "--pdeathsig", "TERM", "--", "node", "echo_member.js", *arguments],
-            cwd=NODE, env=environment, stdout=subprocess.PIPE, text=True)
+            ["setpriv", "--pdeathsig", "TERM", "--", "node", *command],
+            cwd=NODE, env=env, stdout=subprocess.PIPE, text=True)
         first = self._process.stdout.readline().strip()
         assert first, "the node member did not start"
         self.port = int(first) if first.isdigit() else None
@@ -56,6 +63,14 @@ class NodeMember:
         self._process.terminate()
         self._process.wait(30)
         self._process.stdout.close()
+
+
+class SocketIoMember(NodeMember):
+    """node/socket_io_member.js as a process of its own."""
+
+    def __init__(self, name):  # pylint: disable=super-init-not-called
+        install()
+        self._start("socket_io_member.js", name)
 
 
 def run_client(url, transport=PLAIN, **wish):

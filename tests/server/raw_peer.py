@@ -176,8 +176,14 @@ class RawMember:
         self._accepted.append(connection)
         return connection
 
+    def refuse(self):
+        """From now on nobody can connect. Connections stay."""
+        self._listener.close()
+
     def is_called(self, within=0.0):
         """True when a connection waits to be accepted."""
+        if self._listener.fileno() < 0:
+            return False
         return bool(select.select([self._listener], [], [], within)[0])
 
     def forget(self):

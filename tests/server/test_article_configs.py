@@ -9,6 +9,7 @@ from http_message import get_request, parse_head, read_response, upgrade_request
 from ours import all_quiet, check_echo, check_ours
 from ports import free_port
 from raw_peer import connect
+from transport import under
 from waiting import wait_until
 from ws_peer import EchoMember, connected
 
@@ -127,6 +128,23 @@ S2_20 = """
 </VirtualHost>
 """
 
+S1_35 = S1_17.replace("localhost:3000\n", "localhost:3000 status=+H\n")
+
+S2_40 = """
+<VirtualHost *:80>
+    ServerName example.com
+    <Proxy balancer://mycluster>
+        BalancerMember ws://localhost:3000
+        BalancerMember ws://localhost:3001
+    </Proxy>
+    ProxyPass /ws/ balancer://mycluster
+</VirtualHost>
+"""
+
+S2_40_IN_LOCATION = S2_40.replace("ProxyPass /ws/ balancer://mycluster", """<Location "/ws/">
+        ProxyPass balancer://mycluster
+    </Location>""")
+
 # What Debian's apache2.conf and envvars bring along.
 DEBIAN = r"""
 Define APACHE_LOG_DIR .
@@ -235,6 +253,28 @@ def test_s1_balancer(load, text):
     names = [check_echo(server, "/ws", "/") for _ in range(3)]
     names += [check_echo(server, "/ws/a", "/a") for _ in range(3)]
     assert sorted(names) == ["on-3000"] * 2 + ["on-3001"] * 2 + ["on-3002"] * 2
+
+
+@under("event-plain")
+def test_s1_35_the_first_one_is_a_standby(load):
+    """S1-35: it is asked when nobody else is left, as in stock httpd; and a line says so."""
+    server = load(S1_35)
+    names = [check_echo(server, "/ws/a", "/a") for _ in range(4)]
+    assert sorted(names) == ["on-3001"] * 2 + ["on-3002"] * 2
+    server.expect_log(r"WSB0019: balancer://websocketcluster: its first member, \S+, is a hot standby")
+
+
+@under("event-plain")
+@pytest.mark.parametrize("text", [S2_40, S2_40_IN_LOCATION, S2_40.replace("/ws/", "/")],
+                         ids=["S2-40", "in Location", "of all"])
+def test_s2_balancer_without_a_slash(load, text):
+    """S2-40: what follows the path of the route follows the balancer's name too; even shares."""
+    server = load(text)
+    base = "/" if "/ws/" not in text else "/ws/"
+    names = [check_echo(server, base + "chat/a?b", "/chat/a?b") for _ in range(4)]
+    names += [check_echo(server, base, "/") for _ in range(2)]
+    assert sorted(names) == ["on-3000"] * 3 + ["on-3001"] * 3
+    server.expect_log(rf"WSB0018: ProxyPass {base} balancer://mycluster: taken for \S+/ ")
 
 
 @pytest.mark.parametrize("text", [S2_16, S2_20], ids=["S2-16", "S2-20"])

@@ -445,7 +445,7 @@ def test_members_with_tls_and_no_engine(load, members, text, named):
     found = re.findall(r"WSB0015: member (\S+)", said)
     assert sorted(found) == sorted(with_free_ports(url, members) for url in named)
     server.expect_log("AH00961")
-    server.allow_log("AH01961", "AH01962")
+    server.allow_log("AH01961", "AH01962", "WSB0522")
     answer = ask_wss(server, upgrade_request("/ws", host="example.com"))
     assert answer.status == 500 and b"localhost:" not in answer.body
     assert server.tunnels() == server.handshakes() == 0

@@ -1,4 +1,5 @@
-"""What `httpd -t` says about members that need TLS and do not get it: WSB0015.
+"""What `httpd -t` says about members that need TLS and do not get it (WSB0015), and about balancers
+that may not mean what they say (WSB0018, WSB0019).
 
 The configurations of the guides, and what their handshakes get, are in test_article_tls.py.
 """
@@ -156,6 +157,67 @@ def test_a_host_in_an_included_file(mpm, tmp_path):
         "off in the host, on in the server", "on, then off", "IfDefine", "IfModule", "comment"])
 def test_not_switched_on(mpm, conf, server):
     assert reported(mpm, conf) == [(WSS, server)]
+
+
+# -- Balancers that may not mean what they say ----------------------------------------------------
+
+A, B, C = (f"BalancerMember ws://localhost:300{number}" for number in range(3))
+STANDBY = " status=+H"
+
+
+def group(*lines, name="app"):
+    return f"<Proxy balancer://{name}>\n" + "\n".join(lines) + "\n</Proxy>\n"
+
+
+def numbers(mpm, conf):
+    """The numbers of our lines that `httpd -t` says."""
+    httpd = Httpd(mpm, "LogLevel wsbalance:notice\n" + conf)
+    code, text = httpd.check_config()
+    httpd.remove()
+    assert code == 0, text
+    return re.findall(r"\[wsbalance:\w+\] .*?(WSB\d+)", text)
+
+
+@pytest.mark.parametrize("conf,count", [
+    (group(A + STANDBY, B, C), 1),
+    (group(A + STANDBY, B) + group(A + STANDBY, B, name="other"), 2),
+    (host(group(A + STANDBY, B)), 1),
+    (group(A + STANDBY, B) + host("BalancerInherit On") + host("", "two.example"), 1),
+    (group(A, B + STANDBY), 0),
+    (group(A + STANDBY, B + STANDBY, C), 0),
+    (group(A + STANDBY), 0),
+    (group(A + " status=+R", B), 0),
+    (group(A, B + " lbset=1"), 0),
+], ids=["first", "two balancers", "in a host", "inherited", "last", "two of them", "alone", "spare",
+        "lbset"])
+def test_a_first_member_that_is_a_standby(mpm, conf, count):
+    """S1-35: who names it first may take it for the preferred one; who names it last does not."""
+    assert numbers(mpm, conf) == ["WSB0019"] * count
+
+
+@pytest.mark.parametrize("route,count", [
+    ("ProxyPass /ws/ balancer://app", 1),
+    ("ProxyPass / balancer://app", 1),
+    ("ProxyPass /ws/ BALANCER://app timeout=10", 1),
+    ("ProxyPass /a/ balancer://app\nProxyPass /b/ balancer://app", 2),
+    ("<Location /ws/>\nProxyPass balancer://app\n</Location>", 1),
+    (host("ProxyPass /ws/ balancer://app"), 1),
+    (host("<Location /ws/>\nProxyPass balancer://app\n</Location>"), 1),
+    ("ProxyPass /ws/ balancer://app\n" + host("") + host("", "two.example"), 1),
+    ("<Location /ws/>\nProxyPass balancer://app\n</Location>\n" + host(""), 1),
+    ("ProxyPass /ws/ balancer://app\n" + host("ProxyPass /x/ ws://localhost:3000"), 1),
+    ("ProxyPass /ws/ balancer://app/", 0),
+    ("ProxyPass /ws/ balancer://app/chat", 0),
+    ("ProxyPass /ws balancer://app", 0),
+    ("ProxyPass /ws/ ws://localhost:3000", 0),
+    ("ProxyPass /ws/ !", 0),
+    ("ProxyPassMatch ^/ws/ balancer://app", 0),
+    ("ProxyPassMatch ^(/ws/.*)$ balancer://app$1", 0),
+    ("RewriteEngine On\nRewriteRule ^/ws/(.*) balancer://app/$1 [P]", 0),
+])
+def test_a_route_without_its_slash(mpm, route, count):
+    """S2-40: told once for each route."""
+    assert numbers(mpm, group(A) + route) == ["WSB0018"] * count
 
 
 # -- Not only httpd -t ----------------------------------------------------------------------------

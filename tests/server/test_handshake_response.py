@@ -365,9 +365,10 @@ def test_a_refusal_closes_the_members_connection(server, member, path, data):
 
 
 def test_a_bad_101_does_not_punish_the_member(server, member):
-    """After a 502 the next handshake still goes to the member of a balancer."""
+    """After a 503, as no other member is left, the next handshake still goes to the member of a
+    balancer."""
     server.expect_log("WSB0145", level="warn")
-    for data, status in ((switching("AQIDBAUGBwgJCgsMDQ4PEA=="), 502), (switching(), 101)):
+    for data, status in ((switching("AQIDBAUGBwgJCgsMDQ4PEA=="), 503), (switching(), 101)):
         client, connection = begin(server, member, "/balanced/x")
         connection.send(data)
         assert parse_head(client.read_head()).status == status

@@ -6,8 +6,8 @@ import re
 import pytest
 
 import httpd_config
-from httpd_env import Httpd
-from http_message import get_request, read_response
+from httpd_env import Httpd, StartError
+from http_message import get_request, read_response, upgrade_request
 from ours import all_quiet, check_ours
 from raw_peer import connect
 from ws_peer import connected
@@ -18,6 +18,14 @@ BASE = ("authn_core", "authz_core", "authz_host", "status", "headers", "rewrite"
         "lbmethod_byrequests")
 NEIGHBOURS = ("wsbalance", "proxy_wstunnel", "proxy_http", "slotmem_shm proxy_balancer")
 ORDERS = list(itertools.permutations(NEIGHBOURS))
+
+
+GROUP = """
+<Proxy balancer://app>
+  BalancerMember ws://127.0.0.1:3000
+</Proxy>
+ProxyPass /ws/ balancer://app/
+"""
 
 
 def split(names):
@@ -132,6 +140,29 @@ def test_absent_modules(start_once, transport, echo_member, absent):
     check_tunnel(server, "/ws/x", looks_inside)
     if "proxy_http" not in names:
         check_tunnel(server, "/http/x", looks_inside)
+
+
+@pytest.mark.transports("plain")
+@pytest.mark.parametrize("absent,says", [("slotmem_shm", "AH01177: .*mod_slotmem_shm"),
+                                         ("lbmethod_byrequests", "AH02432: Cannot find LB Method: byrequests")])
+def test_what_a_balancer_needs(mpm, absent, says):
+    """S1-29: httpd does not start and names what is missing, with ws members too."""
+    httpd = Httpd(mpm, GROUP, modules=httpd_config.default_modules(without=[absent]))
+    with pytest.raises(StartError) as error:
+        httpd.start()
+    httpd.remove()
+    assert re.search(says, str(error.value)) and "WSB0003" not in str(error.value), error.value
+
+
+@pytest.mark.transports("plain")
+def test_a_balancer_without_its_module(start_once):
+    """S1-29: mod_proxy would say nothing before the first request."""
+    server = start_once(GROUP, modules=httpd_config.default_modules(
+        without=["proxy_balancer", "slotmem_shm", "lbmethod_byrequests"]))
+    server.expect_log("WSB0020: balancer://app .*mod_slotmem_shm", "AH01144")
+    with connect(server.port) as client:
+        client.send(upgrade_request("/ws/"))
+        assert read_response(client).status == 500
 
 
 @pytest.mark.transports("plain")  # Over another one mod_ssl is in use.

@@ -1,17 +1,17 @@
 """What mod_proxy's own records of members are told of tunnels: busy, and bytes."""
 
-import http.client
 import re
 
 import pytest
 
 import httpd_config
+from balancer_manager import MANAGER, manager
 from counters import (BALANCER, check_adds_up, check_busy, check_figures, cluster, member_figures,
                       name_of, open_through, proxy_figures)
 from frames import TEXT, client_frame, frame, read_frame
 from ours import all_quiet
 from raw_peer import RawMember
-from waiting import SLOWNESS, wait_until
+from waiting import wait_until
 
 pytestmark = pytest.mark.transports("plain")
 event_only = pytest.mark.parametrize("mpm", ["event"], indirect=True)
@@ -23,27 +23,6 @@ MODULES = httpd_config.default_modules(add=["lbmethod_bybusyness", "lbmethod_byt
 def other_member():
     with RawMember() as found:
         yield found
-
-
-def manager(server, body=None):
-    """balancer-manager's page; with a body, after it did what that says."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20 * SLOWNESS)
-    fields = {"Connection": "close", "Referer": "http://localhost/balancer-manager",
-              "Host": "localhost"}
-    connection.request("POST" if body else "GET", "/balancer-manager" + ("" if body else "?xml=1"),
-                       body=body, headers=fields)
-    response = connection.getresponse()
-    text = response.read().decode()
-    connection.close()
-    assert response.status == 200, text
-    return text
-
-
-MANAGER = """
-<Location /balancer-manager>
-  SetHandler balancer-manager
-</Location>
-"""
 
 
 def test_busy_is_what_is_open(start_once, member, other):

@@ -137,6 +137,7 @@ def test_the_next_member_takes_it(server, path):
 def test_nobody_is_left(server):
     """S1-50: all members refuse: 503."""
     server.expect_log(CONNECT_FAILED, level="error")
+    server.expect_log("WSB0522", level="error")
     server.allow_log("AH01114", "AH00959", "AH01170", "AH01167")
     assert status_of(server, "/nobody/x") == 503
     all_quiet(server)

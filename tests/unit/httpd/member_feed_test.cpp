@@ -79,7 +79,7 @@ TEST_CASE("what mod_proxy counted wrong is taken out", "[rows]") {
     return bench.busy;
   };
   SECTION("nothing where nothing is wrong") {
-    for (std::uint32_t i = 0; i < 2 * kDriftLooks; ++i) CHECK(look(5) == 5);
+    for (std::uint32_t i = 0; i < 2 * DriftWatch::kLooks; ++i) CHECK(look(5) == 5);
   }
   SECTION("too much, when it was there at each look") {
     CHECK(look(9) == 9);

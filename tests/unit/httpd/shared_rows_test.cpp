@@ -18,10 +18,11 @@ MemberNames named(std::string_view worker) {
   return {.server = "a.example:80", .balancer = "balancer://b", .worker = worker};
 }
 
-// A tunnel is opened, as Child and relay count it.
+// A tunnel is opened, as Child and relay count it; here without the total of all processes.
 void open(const OwnRow& own, std::size_t member) {
   own.row->open_tunnels.fetch_add(1);
   own.cells[member].tunnels.fetch_add(1);
+  own.cells[member].seats.fetch_add(1);
 }
 
 TEST_CASE("a claimed row counts, a released one does not", "[rows]") {
@@ -68,6 +69,31 @@ TEST_CASE("the sums of members are over all processes", "[rows]") {
   bench.rows.sum_members(sums);
   CHECK(sums[kOther].tunnels == 1);
   CHECK(sums[kOther].requests == 0);
+}
+
+TEST_CASE("seats are those of tunnels, and of handshakes until their process ends", "[rows]") {
+  RowsBench bench;
+  OtherProcess child;
+  OtherProcess carrier;
+  const OwnRow one = bench.rows.claim(child.id(), 1, 0);
+  const OwnRow two = bench.rows.claim(bench.self, 1, 0);
+  open(one, kOther);
+  one.cells[kOther].seats.fetch_add(2);
+  open(two, kOther);
+  CHECK(bench.rows.seats_of(kOther) == 4);
+  bench.rows.keep_tunnels_only(*one.row, child.id());
+  CHECK(bench.rows.seats_of(kOther) == 2);
+  one.cells[kOther].seats = 5;  // The carrier, which need not wait for its child to do this.
+  REQUIRE(bench.rows.hand_over(*one.row, child.id(), carrier.id()));
+  CHECK(bench.rows.seats_of(kOther) == 6);
+  carrier.end();
+  bench.rows.clear_dead(bench.self);
+  CHECK(bench.rows.seats_of(kOther) == 1);
+  two.cells[kOther].seats.fetch_add(1);
+  bench.rows.release(*two.row, bench.self);
+  CHECK(bench.rows.seats_of(kOther) == 0);
+  two.cells[kOther].seats.fetch_add(1);
+  CHECK(bench.rows.claim(bench.self, 1, 0).cells[kOther].seats == 0);
 }
 
 TEST_CASE("there are as many rows as there are", "[rows]") {
@@ -136,6 +162,7 @@ TEST_CASE("a child hands its row over to its carrier", "[rows]") {
   open(own, kOther);
   own.row->waiting_handshakes = 1;
   own.cells[kOther].requests = 1;
+  bench.rows.keep_tunnels_only(*own.row, child.id());
   REQUIRE(bench.rows.hand_over(*own.row, child.id(), carrier.id()));
   CHECK(own.cells[kOther].requests == 0);
   const Totals totals = bench.rows.totals();
@@ -304,9 +331,13 @@ TEST_CASE("the row of a member that nobody names any more", "[rows]") {
     CHECK(bench.rows.member_row(gone).is_used == 0);
   }
   SECTION("goes, and is another's from the start") {
+    bench.rows.member_row(gone).moves.order = 1;
+    const std::uint32_t orders = bench.rows.orders();
     bench.rows.release(*old_child.row, bench.self);
     free_unnamed();
     CHECK(bench.rows.member_row(gone).is_used == 0);
+    CHECK(bench.rows.member_row(gone).moves.order == 0);
+    CHECK(bench.rows.orders() != orders);  // Processes look that it is over.
     CHECK(bench.rows.member_row(kept).is_used == 1);
     CHECK(bench.rows.member_row(SharedRows::kOtherMember).is_used == 1);
     CHECK(bench.rows.member(named("ws://new"), epoch, bench.self) == gone);

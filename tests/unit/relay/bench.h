@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "relay/buffer_budget.h"
+#include "relay/group_orders.h"
 #include "relay/relay_loop.h"
 #include "relay/tunnel.h"
 #include "support/fake_clock.h"
@@ -31,6 +32,8 @@ struct EndedTunnels : TunnelObserver {
     summaries.push_back(summary);
     contexts.push_back(context.get());
   }
+  void tunnel_leaves(TunnelContext*) noexcept override { ++leaves; }
+  int leaves = 0;
   std::vector<TunnelSummary> summaries;
   std::vector<TunnelContext*> contexts;  // Only to compare: they are gone.
 };
@@ -51,6 +54,7 @@ struct TunnelPlan {
   std::unique_ptr<TunnelContext> context{};
   std::unique_ptr<TlsStream> client_tls{};  // Null: no TLS.
   std::unique_ptr<TlsStream> member_tls{};
+  std::uint16_t group = 0;
 };
 
 inline TunnelPlan tcp_plan(TcpBuffers to_client = {}) {
@@ -59,6 +63,7 @@ inline TunnelPlan tcp_plan(TcpBuffers to_client = {}) {
 
 inline std::unique_ptr<Tunnel> make_tunnel(TunnelPlan& plan) {
   auto tunnel = std::make_unique<Tunnel>(shared(plan.settings), std::move(plan.context));
+  tunnel->set_group(plan.group);
   tunnel->adopt({std::move(plan.client.near), std::move(plan.client_tls)},
                 {std::move(plan.member.near), std::move(plan.member_tls)},
                 as_bytes(plan.from_client), as_bytes(plan.from_member));
@@ -135,9 +140,10 @@ class Bench {
 
   FakeTime time;
   BufferBudget budget;
+  GroupOrders group_orders{8};
   EndedTunnels ended;
   std::atomic<std::uint32_t> open_tunnels{0};
-  RelayLoop loop{budget, ended, open_tunnels, time};
+  RelayLoop loop{budget, group_orders, ended, open_tunnels, time};
 };
 
 }  // namespace wsbalance::relay

@@ -117,7 +117,8 @@ TEST_CASE("a loop wakes for the next turn", "[relay][close]") {
   BufferBudget budget(1'000'000);
   std::atomic<std::uint32_t> open_tunnels{0};
   const SteadyTime time;
-  RelayLoop loop(budget, ended, open_tunnels, time);
+  GroupOrders group_orders(0);
+  RelayLoop loop(budget, group_orders, ended, open_tunnels, time);
   TunnelPlan plan;
   plan.settings = {};
   loop.submit(make_tunnel(plan));

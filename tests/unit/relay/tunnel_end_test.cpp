@@ -227,6 +227,24 @@ TEST_CASE("without a byte moving a half-closed tunnel ends after the close timeo
   CHECK(bench.summary().duration <= 1h + 5100ms);
 }
 
+TEST_CASE("a tunnel is short by the time when its end began", "[relay]") {
+  const bool is_short = GENERATE(true, false);
+  const bool is_reset = GENERATE(true, false);
+  Bench bench;
+  Ends ends = bench.start(tcp_plan());
+  bench.advance(is_short ? 900ms : 1s);
+  if (is_reset) {
+    ends.member.reset();
+  } else {
+    ends.member.end_writing();
+    REQUIRE(run_until_end_seen(bench, ends.client));
+    bench.advance(2s);  // The client takes its time.
+    ends.client.end_writing();
+  }
+  REQUIRE(bench.run_until([&] { return bench.has_ended(); }));
+  CHECK(bench.summary().is_short == is_short);
+}
+
 TEST_CASE("each byte that moves starts the close timeout anew", "[relay]") {
   Bench bench;
   Ends ends = bench.start({.settings = settings_with(protocol::Strictness::off)});

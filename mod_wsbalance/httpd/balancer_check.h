@@ -1,0 +1,20 @@
+// balancer_check.h - what people take balancers for, and what they write for it.
+//
+// Layer:    httpd.
+// Threads:  the main thread, before any child is there.
+#pragma once
+
+#include "httpd/httpd_api.h"
+
+namespace wsbalance::httpd {
+
+// A route "ProxyPass /ws/ balancer://name" gets the slash that it lacks: mod_proxy puts what follows
+// /ws/ directly behind the name, and no balancer has such a one. `pool` lives as long as the
+// configuration.
+void complete_balancer_routes(apr_pool_t* pool, const server_rec* main);
+
+// Warns of balancers without mod_proxy_balancer, and of one whose first member alone is a hot standby:
+// who writes that often means the preferred one.
+void check_balancers(const server_rec* main);
+
+}  // namespace wsbalance::httpd
