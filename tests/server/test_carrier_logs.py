@@ -144,8 +144,6 @@ WSBalanceLog "|{rotatelogs} {tunnels} 86400"
 {routes}""", workers=6)
     pairs = [open_pair(server, member) for _ in range(3)]
     old = wait_until(lambda: len(programs(server)) == 2 and programs(server), what="two programs")
-    # httpd forgets its programs at a restart, and wonders about them when they end.
-    server.allow_log(*[rf"AH00(488|167): long lost child came home! \(pid {pid}\)" for pid in old])
     server.graceful()
     wait_for_carried(server, 3)
     check_line_in_one(public_dir, pairs[0])
