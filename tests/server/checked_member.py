@@ -1,14 +1,13 @@
 """A member whose behaviour a test changes while it runs, for checks and for clients apart."""
 
 import contextlib
-import os
 import socket
 import threading
 import time
 
 import frames
 from http_message import answer, parse_head, switching
-from raw_peer import RawConnection
+from raw_peer import RawConnection, listener
 
 CHECK = "mod_wsbalance health check"
 
@@ -29,15 +28,9 @@ class CheckedMember:
         self.close_codes = []  # That checks sent.
         self.connections = 0
         self._context = context
-        if path:
-            self._listener = socket.socket(socket.AF_UNIX)
-            self._listener.bind(str(path))
-            os.chmod(path, 0o777)
-        else:
-            self._listener = socket.socket()
-            self._listener.bind(("127.0.0.1", 0))
+        self._listener = listener(path)
+        if not path:
             self.port = self._listener.getsockname()[1]
-        self._listener.listen(512)
         self._open = set()
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()

@@ -137,22 +137,28 @@ class RawConnection:
             self.sock.close()
 
 
+def listener(path=None, backlog=512):
+    """A socket that listens on a free port, or there in the file system."""
+    if path:
+        path.unlink(missing_ok=True)  # Of an earlier one.
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(str(path))
+        os.chmod(path, 0o777)
+    else:
+        sock = socket.socket()
+        sock.bind(("127.0.0.1", 0))
+    sock.listen(backlog)
+    return sock
+
+
 class RawMember:
     """A member that listens; the test accepts each connection and plays it."""
 
     def __init__(self, transport=None, *, path=None, backlog=512):
-        self._transport = transport or PLAIN
-        if path:
-            self._transport = PLAIN
-            path.unlink(missing_ok=True)  # Of another transport's member.
-            self._listener = socket.socket(socket.AF_UNIX)
-            self._listener.bind(str(path))
-            os.chmod(path, 0o777)
-        else:
-            self._listener = socket.socket()
-            self._listener.bind(("127.0.0.1", 0))
+        self._transport = PLAIN if path else transport or PLAIN
+        self._listener = listener(path, backlog)
+        if not path:
             self.port = self._listener.getsockname()[1]
-        self._listener.listen(backlog)
         self._accepted = []
         self._thread = None
         self._stopping = False

@@ -108,6 +108,15 @@ def take_move(server, pair, reason):
     pair.close()
 
 
+def take_move_over_h2(stream, raw):
+    """The same where the client has a stream of HTTP/2."""
+    assert read_frame(stream) == (CLOSE, close_payload(1012, RESTART), True)
+    read_close(raw, "member", RESTART)
+    answer_close(raw, "member")
+    answer_close(stream, "client", 1012)
+    check_ends_at_once(stream)
+
+
 def take_moves(server, pairs, reason):
     """The same for all of them, in whichever order; when each was told, in seconds from now."""
     began, times, left = time.monotonic(), [], list(pairs)
@@ -192,11 +201,7 @@ def test_a_tunnel_over_http2(start_h2_once, dial, member):
     wait_for_tunnels(server, 1)
     server.expect_log("WSB0541")
     set_flag(server, name_of(member), "C")
-    assert read_frame(stream) == (CLOSE, close_payload(1012, RESTART), True)
-    read_close(raw, "member", RESTART)
-    answer_close(raw, "member")
-    answer_close(stream, "client", 1012)
-    check_ends_at_once(stream)
+    take_move_over_h2(stream, raw)
     all_quiet(server)
 
 
@@ -214,11 +219,7 @@ def test_a_drain_over_http2(start_h2_once, dial, member, others):
     wait_for_tunnels(server, 1)
     server.expect_log("WSB0542")
     set_flag(server, name_of(member), "D")
-    assert read_frame(stream) == (CLOSE, close_payload(1012, RESTART), True)
-    read_close(raw, "member", RESTART)
-    answer_close(raw, "member")
-    answer_close(stream, "client", 1012)
-    check_ends_at_once(stream)
+    take_move_over_h2(stream, raw)
     again, raw = open_h2_pair(connection, others[0], "/lb/x;to=.a")
     check_alive(again, raw)
     raw.close()
