@@ -2,6 +2,7 @@
 # Sourced by scripts that run an httpd of their own: a temporary folder, a server in the foreground
 # on 127.0.0.1, helpers beside it, and nothing of it left at the end, whichever way the end comes.
 
+apxs=apxs  # Of the httpd to run; another one may be set after this file is sourced.
 run_dir=
 httpd_pid=
 helper_pids=()
@@ -74,10 +75,12 @@ start_helper() {
   helper_pids+=($!)
 }
 
+httpd_program() { echo "$("$apxs" -q SBINDIR)/$("$apxs" -q PROGNAME)"; }
+
 # start_httpd <port>: with $run_dir/httpd.conf.
 start_httpd() {
   local server
-  server=$(apxs -q SBINDIR)/$(apxs -q PROGNAME)
+  server=$(httpd_program)
   if ! "$server" -t -f "$run_dir/httpd.conf" >"$run_dir/httpd.out" 2>&1; then
     cat "$run_dir/httpd.out" >&2
     die "httpd does not accept its configuration"
@@ -114,19 +117,23 @@ end_everything() {
 }
 
 # The part of a configuration that every private server has: modules by name from the arguments,
-# the first one being the MPM.
+# the first one being the MPM. What is compiled into the server need not be loaded; that may be
+# another MPM.
 # conf_head <port> <module>...
 conf_head() {
-  local port=$1 modules name
+  local port=$1 modules name compiled_in
   shift
-  modules=$(apxs -q LIBEXECDIR)
+  modules=$("$apxs" -q LIBEXECDIR)
+  compiled_in=$("$(httpd_program)" -l)
+  [[ ! $compiled_in =~ (event|worker|prefork)\.c ]] || shift
   echo "ServerRoot $run_dir"
   echo "DefaultRuntimeDir $run_dir"
   echo "PidFile $run_dir/httpd.pid"
   echo "ErrorLog $run_dir/error.log"
   echo "ServerName 127.0.0.1"
   echo "Listen 127.0.0.1:$port"
-  for name in "$@"; do
+  for name in unixd "$@"; do
+    [[ $compiled_in != *mod_$name.c* ]] || continue
     echo "LoadModule ${name}_module $modules/mod_$name.so"
   done
   if ((EUID == 0)); then

@@ -44,6 +44,10 @@ bool is_to_retry(Outcome outcome, int status, const StatusList& retry_on) noexce
   return is_failure(outcome) || !is_try(outcome);
 }
 
+unsigned tries_for_attempts(int attempts_max) noexcept {
+  return static_cast<unsigned>(std::max(attempts_max, 0)) + 1;
+}
+
 std::optional<std::chrono::milliseconds> time_for_try(const TryLimits& limits, unsigned made,
                                                       std::chrono::milliseconds elapsed,
                                                       std::chrono::milliseconds each) noexcept {

@@ -65,6 +65,9 @@ struct TryLimits {
   std::chrono::milliseconds time{30'000};
 };
 
+// All tries are to mod_proxy's maxattempts= the first one and so many more; none of it is below one.
+unsigned tries_for_attempts(int attempts_max) noexcept;
+
 // How long a try may take that begins `elapsed` after the first one did, if each alone may take
 // `each`; nothing: there is to be none. `made`: so many tries there were.
 std::optional<std::chrono::milliseconds> time_for_try(const TryLimits& limits, unsigned made,

@@ -3,6 +3,7 @@
 #include <set>
 #include <string_view>
 
+#include "httpd/older_httpd.h"
 #include "protocol/field.h"
 
 namespace wsbalance::httpd {
@@ -58,7 +59,17 @@ void look_at_members(const server_rec* server, const proxy_balancer& balancer) {
                "WSB0019: %s: its first member, %s, is a hot standby (status=+H): it is asked only "
                "when no other one can be. If it is meant to be the preferred one, take status=+H "
                "from it and give the others lbset=1; if not, name it last",
-               balancer.s->name, members[0]->s->name_ex);
+               balancer.s->name, full_name(*members[0]->s));
+}
+
+// The balancer of the same name; null: there is none.
+const proxy_balancer* find_balancer(const apr_array_header_t& balancers,
+                                    const proxy_balancer& like) {
+  for (int i = 0; i < balancers.nelts; ++i) {
+    const proxy_balancer& balancer = ElementsOf<proxy_balancer>(&balancers)[i];
+    if (std::string_view(balancer.s->name) == like.s->name) return &balancer;
+  }
+  return nullptr;
 }
 
 void tell_what_is_missing(const server_rec* server, const proxy_balancer& balancer) {
@@ -76,7 +87,7 @@ void complete_balancer_routes(apr_pool_t* pool, const server_rec* main) {
   for (const server_rec* server = main; server != nullptr; server = server->next) {
     const apr_array_header_t& routes = *proxy_of(server).aliases;
     for (int i = 0; i < routes.nelts; ++i) {
-      completion.complete(server, reinterpret_cast<proxy_alias*>(routes.elts)[i]);
+      completion.complete(server, ElementsOf<proxy_alias>(&routes)[i]);
     }
     const auto* core =
         static_cast<const core_server_config*>(ap_get_core_module_config(server->module_config));
@@ -89,13 +100,30 @@ void complete_balancer_routes(apr_pool_t* pool, const server_rec* main) {
   }
 }
 
+void inherit_methods(const server_rec* main) {
+  const apr_array_header_t& of_main = *proxy_of(main).balancers;
+  for (const server_rec* server = main->next; server != nullptr; server = server->next) {
+    const proxy_server_conf& proxy = proxy_of(server);
+    if (!proxy.inherit && !proxy.ppinherit) continue;  // Its balancers are its own.
+    const apr_array_header_t& balancers = *proxy.balancers;
+    for (int i = 0; i < balancers.nelts; ++i) {
+      proxy_balancer& balancer = ElementsOf<proxy_balancer>(&balancers)[i];
+      if (std::string_view(balancer.s->lbpname) != "byrequests") continue;
+      const proxy_balancer* const base = find_balancer(of_main, balancer);
+      if (base == nullptr) continue;
+      balancer.lbmethod = base->lbmethod;
+      apr_cpystrn(balancer.s->lbpname, base->s->lbpname, sizeof(balancer.s->lbpname));
+    }
+  }
+}
+
 void check_balancers(const server_rec* main) {
   const bool has_module = ap_find_linked_module("mod_proxy_balancer.c") != nullptr;
   std::set<const proxy_balancer_shared*> seen;
   for (const server_rec* server = main; server != nullptr; server = server->next) {
     const apr_array_header_t& balancers = *proxy_of(server).balancers;
     for (int i = 0; i < balancers.nelts; ++i) {
-      const proxy_balancer& balancer = reinterpret_cast<proxy_balancer*>(balancers.elts)[i];
+      const proxy_balancer& balancer = ElementsOf<proxy_balancer>(&balancers)[i];
       // A virtual host has those of the main server too.
       if (!seen.insert(balancer.s).second) continue;
       if (!has_module) tell_what_is_missing(server, balancer);

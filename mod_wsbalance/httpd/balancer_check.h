@@ -13,6 +13,12 @@ namespace wsbalance::httpd {
 // configuration.
 void complete_balancer_routes(apr_pool_t* pool, const server_rec* main);
 
+// A virtual host that inherits a balancer of the main server uses its lbmethod= too. mod_proxy gives
+// it all else of the main server's, and byrequests (merge_balancers()); whether the virtual host has
+// asked for that cannot be seen. To be called before mod_proxy_balancer's post_config, which reads
+// the name.
+void inherit_methods(const server_rec* main);
+
 // Warns of balancers without mod_proxy_balancer, and of one whose first member alone is a hot standby:
 // who writes that often means the preferred one.
 void check_balancers(const server_rec* main);

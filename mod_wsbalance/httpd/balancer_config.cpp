@@ -71,4 +71,11 @@ const BalancerConfig* find_balancer_config(const server_rec* server,
   return proxy->inherit || proxy->ppinherit ? find(config.inherited_balancers, name) : nullptr;
 }
 
+const BalancerConfig& balancer_config(const server_rec* server, const proxy_balancer* balancer) {
+  static const BalancerConfig kDefaults{};
+  const BalancerConfig* const found =
+      balancer != nullptr ? find_balancer_config(server, *balancer) : nullptr;
+  return found != nullptr ? *found : kDefaults;
+}
+
 }  // namespace wsbalance::httpd

@@ -31,15 +31,16 @@ struct BalancerConfig {
   const char* name = nullptr;  // As proxy_balancer_shared has it: "balancer://name".
   BalancerConfig* next = nullptr;
 
-  std::optional<std::chrono::milliseconds> slow_start;  // WSBalanceSlowStart; 0 is off
-  std::optional<StickyConfig> sticky;                   // WSBalanceSticky
-  const ap_expr_info_t* hash_key = nullptr;             // WSBalanceHashKey; null: the address
-  std::optional<unsigned> hash_bound_percent;           // WSBalanceHashBound; none: off
-  std::optional<balance::StatusList> retry_on;          // WSBalanceRetryOn
-  std::optional<balance::TryLimits> tries;              // WSBalanceTries
-  std::optional<std::uint32_t> tunnels_per_member_max;  // WSBalanceMaxPerMember; 0 is no limit
-  std::optional<HealthConfig> health;                   // WSBalanceHealthCheck
-  std::optional<balance::EjectRule> eject;              // WSBalanceEject
+  std::chrono::milliseconds slow_start{0};     // WSBalanceSlowStart; 0: off
+  std::optional<StickyConfig> sticky;          // WSBalanceSticky
+  const ap_expr_info_t* hash_key = nullptr;    // WSBalanceHashKey; null: the
+  const char* hash_key_text = nullptr;         // client's address
+  std::optional<unsigned> hash_bound_percent;  // WSBalanceHashBound; none: off
+  balance::StatusList retry_on = balance::default_retry_statuses();  // WSBalanceRetryOn
+  std::optional<balance::TryLimits> tries;                           // WSBalanceTries
+  std::uint32_t tunnels_per_member_max = 0;                    // WSBalanceMaxPerMember; 0: any
+  std::optional<HealthConfig> health;                          // WSBalanceHealthCheck
+  std::optional<balance::EjectRule> eject;                     // WSBalanceEject
   unsigned eject_percent_max = balance::kEjectPercentDefault;  // WSBalanceEjectMax
   MoveConfig moves;                                            // WSBalanceOnMemberDown and so on
 };
@@ -51,5 +52,8 @@ BalancerConfig* balancer_section(cmd_parms* cmd, const char*& error);
 // the main server's, unless it inherits nothing (BalancerInherit, ProxyPassInherit).
 const BalancerConfig* find_balancer_config(const server_rec* server,
                                            const proxy_balancer& balancer);
+
+// The same, with all defaults where the balancer has no directive of ours, or there is none (null).
+const BalancerConfig& balancer_config(const server_rec* server, const proxy_balancer* balancer);
 
 }  // namespace wsbalance::httpd

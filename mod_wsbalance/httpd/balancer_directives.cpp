@@ -33,6 +33,7 @@ const char* set_hash_key(cmd_parms* cmd, void*, const char* text) {
   const char* error = nullptr;
   BalancerConfig* const balancer = balancer_section(cmd, error);
   if (balancer == nullptr) return error;
+  balancer->hash_key_text = text;
   balancer->hash_key = ap_expr_parse_cmd(cmd, text, AP_EXPR_FLAG_STRING_RESULT, &error, nullptr);
   if (balancer->hash_key == nullptr || error != nullptr) {
     return apr_psprintf(cmd->pool,

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "httpd/connect_watch.h"
 #include "httpd/member_tls.h"
 #include "httpd/queries.h"
 #include "httpd/tls_take_over.h"
@@ -97,6 +98,11 @@ bool CheckConnection::fail_by_error(const char* what, int error) {
   return end(is_want_of_our_own(error) ? CheckEnd::unable : CheckEnd::bad, what + text_of(error));
 }
 
+bool CheckConnection::fail_to_connect(int error, int family) {
+  if (!is_forbidden(error)) return fail_by_error("no connection: ", error);
+  return end(CheckEnd::bad, why_unreachable(error, family == AF_UNIX));
+}
+
 void CheckConnection::hurry(milliseconds at_most) {
   deadline_ = std::min(deadline_, Clock::now() + at_most);
   if (floor_ == nullptr) return;
@@ -144,12 +150,12 @@ bool CheckConnection::connect(const SocketAddress& address, const apr_sockaddr_t
   if (::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address.bytes), address.size) == 0) {
     return true;
   }
-  if (errno != EINPROGRESS) return fail_by_error("no connection: ", errno);
+  if (errno != EINPROGRESS) return fail_to_connect(errno, family);
   if (!wait(POLLOUT, until)) return fail_late("connection");
   int error = 0;
   socklen_t size = sizeof(error);
   ::getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-  return error == 0 || fail_by_error("no connection: ", error);
+  return error == 0 || fail_to_connect(error, family);
 }
 
 // As mod_proxy makes the connection to a member (proxy_connection_create()).

@@ -84,6 +84,7 @@ class CheckConnection {
 
   bool end(CheckEnd end, std::string why);
   bool fail_by_error(const char* what, int error);
+  bool fail_to_connect(int error, int family);
   bool wait(short events, Clock::time_point until);
   bool connect(const SocketAddress& address, const apr_sockaddr_t* source, Clock::time_point until);
   bool send_by_tls(std::string_view bytes);

@@ -7,6 +7,7 @@
 #include "httpd/config.h"
 #include "httpd/failure_ring.h"
 #include "httpd/members.h"
+#include "httpd/older_httpd.h"
 #include "httpd/shared_clock.h"
 #include "httpd/url_scheme.h"
 
@@ -68,7 +69,7 @@ bool CheckedMember::is_wanted() const {
 CheckedMembers::CheckedMembers(server_rec* main_server, const ModuleState& state) : state_(state) {
   for (server_rec* server = main_server; server != nullptr; server = server->next) {
     const proxy_server_conf& proxy = *proxy_config(server);
-    auto* const balancers = reinterpret_cast<proxy_balancer*>(proxy.balancers->elts);
+    const ElementsOf<proxy_balancer> balancers(proxy.balancers);
     for (int i = 0; i < proxy.balancers->nelts; ++i) {
       const BalancerConfig* const config = find_balancer_config(server, balancers[i]);
       if (is_used(config)) add_balancer(server, balancers[i], *config);
@@ -158,7 +159,7 @@ void bring_back(const CheckedMember& member) {
   apply(member);
   ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, member.server,
                "WSB0536: member %s of %s may be used again: its time out is over (WSBalanceEject)",
-               member.record->name_ex, member.balancer->s->name);
+               full_name(*member.record), member.balancer->s->name);
 }
 
 void take_out(const CheckedMember& member, const balance::FailureCount& failed,
@@ -168,12 +169,12 @@ void take_out(const CheckedMember& member, const balance::FailureCount& failed,
   member.row->ejections.fetch_add(1, std::memory_order_relaxed);
   member.row->ejected_until_ms = now_ms + rule.out_for.count();
   apply(member);
-  ap_log_error(APLOG_MARK, APLOG_WARNING, 0, member.server,
-               "WSB0535: member %s of %s is taken out for %" APR_INT64_T_FMT
-               " ms: it failed %u times, for %u clients, within %" APR_INT64_T_FMT
-               " ms (WSBalanceEject)",
-               member.record->name_ex, member.balancer->s->name, apr_int64_t{rule.out_for.count()},
-               failed.failures, failed.clients, apr_int64_t{rule.in.count()});
+  ap_log_error(
+      APLOG_MARK, APLOG_WARNING, 0, member.server,
+      "WSB0535: member %s of %s is taken out for %" APR_INT64_T_FMT
+      " ms: it failed %u times, for %u clients, within %" APR_INT64_T_FMT " ms (WSBalanceEject)",
+      full_name(*member.record), member.balancer->s->name, apr_int64_t{rule.out_for.count()},
+      failed.failures, failed.clients, apr_int64_t{rule.in.count()});
 }
 
 }  // namespace
@@ -200,7 +201,7 @@ void CheckedMembers::eject_of(std::span<CheckedMember> members, std::int64_t now
       ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, member.server,
                    "WSB0537: member %s of %s failed %u times, for %u clients, and stays: no other "
                    "one is usable, or as many are out as WSBalanceEjectMax allows",
-                   member.record->name_ex, member.balancer->s->name, failed.failures,
+                   full_name(*member.record), member.balancer->s->name, failed.failures,
                    failed.clients);
     }
   }
@@ -239,7 +240,7 @@ void restore_health(server_rec* main_server, const ModuleState& state) {
     } else if (why_not != nullptr) {
       ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, member.server,
                    "WSB0534: member %s of %s is not checked by WSBalanceHealthCheck: %s",
-                   member.record->name_ex, member.balancer->s->name, why_not);
+                   full_name(*member.record), member.balancer->s->name, why_not);
     }
   }
   for (MemberRow& row : state.rows->members()) {

@@ -24,12 +24,13 @@ struct TunnelLog;          // httpd/tunnel_log.h
 
 // Directives for the whole server (main server only, but for the tunnel log).
 struct ServerConfig {
-  std::optional<unsigned> threads;                         // WSBalanceThreads
-  std::optional<std::size_t> buffer_total_bytes_max;       // WSBalanceBufferTotal
-  std::optional<std::uint32_t> waiting_handshakes_max;     // WSBalanceMaxHandshakes; 0 is no limit
-  std::optional<unsigned> pumped_max;                      // WSBalanceMaxPumped
-  std::optional<std::chrono::milliseconds> drain_timeout;  // WSBalanceDrainTimeout; 0 is off
-  std::optional<unsigned> carriers_max;                    // WSBalanceMaxCarriers; 0: none at all
+  unsigned threads = 1;                                     // WSBalanceThreads
+  std::size_t buffer_total_bytes_max = 256u * 1024 * 1024;  // WSBalanceBufferTotal
+  std::chrono::milliseconds drain_timeout{0};               // WSBalanceDrainTimeout; 0 is off
+  // What follows from the MPM where it is not set: server_limits.h.
+  std::optional<std::uint32_t> waiting_handshakes_max;  // WSBalanceMaxHandshakes; 0 is no limit
+  std::optional<unsigned> pumped_max;                   // WSBalanceMaxPumped
+  std::optional<unsigned> carriers_max;                 // WSBalanceMaxCarriers; 0: none at all
   TunnelLog* tunnel_log = nullptr;                      // WSBalanceLog; a virtual host's own wins.
   BalancerConfig* balancers = nullptr;                  // Of this server's own sections.
   const BalancerConfig* inherited_balancers = nullptr;  // Of the main server's, in a virtual host.
@@ -82,11 +83,7 @@ struct DirConfig {
   RateConfig rates;
 };
 
-inline constexpr unsigned kThreadsDefault = 1;
 inline constexpr unsigned kCarriersMax = 10'000;
-inline constexpr unsigned kCarriersDefaultMin = 64;  // Else twice ServerLimit.
-inline constexpr std::size_t kBufferTotalDefault = 256u * 1024 * 1024;
-inline constexpr std::size_t kBufferDefault = 128u * 1024;
 inline constexpr apr_interval_time_t kHandshakeTimeoutDefault = apr_time_from_sec(10);
 
 const ServerConfig& server_config(const server_rec* server);
@@ -95,6 +92,7 @@ const DirConfig& dir_config(const request_rec* r);
 ServerConfig merge(const ServerConfig& base, const ServerConfig& add);
 DirConfig merge(const DirConfig& base, const DirConfig& add);
 
-inline bool is_enabled(const request_rec* r) { return dir_config(r).enabled.value_or(true); }
+inline bool is_enabled(const DirConfig& config) { return config.enabled.value_or(true); }
+inline bool is_enabled(const request_rec* r) { return is_enabled(dir_config(r)); }
 
 }  // namespace wsbalance::httpd

@@ -8,6 +8,7 @@
 #include "httpd/balancer_check.h"
 #include "httpd/guard.h"
 #include "httpd/httpd_api.h"
+#include "httpd/older_httpd.h"
 #include "httpd/sticky_directive.h"
 #include "httpd/tunnel_check.h"
 #include "protocol/field.h"
@@ -70,9 +71,9 @@ class MemberCheck {
     for (const Server& server : servers_) {
       const auto* config = static_cast<proxy_server_conf*>(
           ap_get_module_config(server.record->module_config, &proxy_module));
-      const auto* workers = reinterpret_cast<proxy_worker*>(config->workers->elts);
+      const ElementsOf<proxy_worker> workers(config->workers);
       for (int i = 0; i < config->workers->nelts; ++i) look_at(server, workers[i]);
-      const auto* balancers = reinterpret_cast<proxy_balancer*>(config->balancers->elts);
+      const ElementsOf<proxy_balancer> balancers(config->balancers);
       for (int i = 0; i < config->balancers->nelts; ++i) {
         const auto* members = reinterpret_cast<proxy_worker**>(balancers[i].workers->elts);
         for (int j = 0; j < balancers[i].workers->nelts; ++j) look_at_shared(server, *members[j]);
@@ -107,7 +108,7 @@ class MemberCheck {
     ap_log_error(APLOG_MARK, APLOG_WARNING, 0, server.record,
                  "WSB0015: member %s needs TLS, but nothing switches it on: put \"SSLProxyEngine "
                  "on\" beside it (server %s)",
-                 worker.s->name_ex, server.record->server_hostname);
+                 full_name(*worker.s), server.record->server_hostname);
   }
 
   const server_rec* main_;
@@ -122,6 +123,7 @@ int on_check_config(apr_pool_t* pool, apr_pool_t*, apr_pool_t* temporary, server
     MemberCheck(temporary, server).look_at_all();
     check_tunnel_directives(server);
     check_sticky_directives(server);
+    inherit_methods(server);
     check_balancers(server);
     complete_balancer_routes(pool, server);
     return OK;

@@ -10,6 +10,7 @@
 #include <set>
 #include <type_traits>
 
+#include "httpd/older_httpd.h"
 #include "httpd/queries.h"
 
 namespace wsbalance::httpd {
@@ -53,26 +54,15 @@ std::uint64_t count_open() {
   return count - 1;  // That of the directory.
 }
 
-// Event only. There is no query for it.
-double async_request_worker_factor(apr_pool_t* pool) {
-  double factor = 2;
-  for (const ap_directive_t* line = ap_conftree; line != nullptr; line = line->next) {
-    if (strcasecmp(line->directive, "AsyncRequestWorkerFactor") != 0) continue;
-    const char* arguments = line->args;
-    factor = std::clamp(std::strtod(ap_getword_conf(pool, &arguments), nullptr), 0.0, 1000.0);
-  }
-  return factor;
-}
-
 // Each once: a virtual host has those of the main server too.
 std::uint64_t count_members(const server_rec* server) {
   std::set<const proxy_worker_shared*> members;
   for (; server != nullptr; server = server->next) {
     const auto* config =
         static_cast<proxy_server_conf*>(ap_get_module_config(server->module_config, &proxy_module));
-    const auto* workers = reinterpret_cast<proxy_worker*>(config->workers->elts);
+    const ElementsOf<proxy_worker> workers(config->workers);
     for (int i = 0; i < config->workers->nelts; ++i) members.insert(workers[i].s);
-    const auto* balancers = reinterpret_cast<proxy_balancer*>(config->balancers->elts);
+    const ElementsOf<proxy_balancer> balancers(config->balancers);
     for (int i = 0; i < config->balancers->nelts; ++i) {
       const auto* own = reinterpret_cast<proxy_worker**>(balancers[i].workers->elts);
       for (int j = 0; j < balancers[i].workers->nelts; ++j) members.insert(own[j]->s);
@@ -129,6 +119,16 @@ DescriptorNeeds* retained_needs() {
 }
 
 }  // namespace
+
+double async_request_worker_factor(apr_pool_t* pool) {
+  double factor = 2;
+  for (const ap_directive_t* line = ap_conftree; line != nullptr; line = line->next) {
+    if (strcasecmp(line->directive, "AsyncRequestWorkerFactor") != 0) continue;
+    const char* arguments = line->args;
+    factor = std::clamp(std::strtod(ap_getword_conf(pool, &arguments), nullptr), 0.0, 1000.0);
+  }
+  return factor;
+}
 
 DescriptorPlan prepare_descriptors(server_rec* server, unsigned relay_threads) {
   DescriptorNeeds& told = *retained_needs();  // Zeros at first.

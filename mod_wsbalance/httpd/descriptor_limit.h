@@ -14,4 +14,7 @@ namespace wsbalance::httpd {
 // it has changed at a restart.
 DescriptorPlan prepare_descriptors(server_rec* server, unsigned relay_threads);
 
+// Of the event MPM: there is no query for it.
+double async_request_worker_factor(apr_pool_t* pool);
+
 }  // namespace wsbalance::httpd

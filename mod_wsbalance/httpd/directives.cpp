@@ -102,105 +102,73 @@ namespace w = wsbalance::httpd;
 
 extern "C" const command_rec wsbalance_commands[] = {
     AP_INIT_FLAG("WSBalance", w::set_enabled, nullptr, RSRC_CONF | ACCESS_CONF,
-                 "On (default) or Off: take over valid WebSocket upgrades of proxied requests"),
+                 "Takes over valid WebSocket upgrades of proxied requests"),
     AP_INIT_TAKE1("WSBalanceThreads", w::set_threads, nullptr, RSRC_CONF,
-                  "The number of relay threads in each child process, 1 to 64 (default 1)"),
+                  "How many relay threads carry the tunnels of a child process"),
     AP_INIT_TAKE1("WSBalanceBuffer", w::set_buffer, nullptr, RSRC_CONF | ACCESS_CONF,
-                  "The most bytes kept for a side of a tunnel that does not take them, 4k to 16m "
-                  "(default 128k)"),
+                  "How much is kept for a side of a tunnel that does not take it"),
     AP_INIT_TAKE1("WSBalanceBufferTotal", w::set_buffer_total, nullptr, RSRC_CONF,
-                  "The most bytes that all tunnels of a process keep together (default 256m)"),
+                  "How much all tunnels of a process keep together"),
     AP_INIT_TAKE1("WSBalanceHandshakeTimeout", w::set_handshake_timeout, nullptr,
-                  RSRC_CONF | ACCESS_CONF,
-                  "How long a member may take to answer a handshake (default: the member's "
-                  "timeout=, else 10 seconds)"),
+                  RSRC_CONF | ACCESS_CONF, "How long a member may take to answer a handshake"),
     AP_INIT_TAKE1("WSBalanceMaxHandshakes", w::set_max_handshakes, nullptr, RSRC_CONF,
-                  "How many handshakes may wait for a member at the same time, in all children "
-                  "together; 0 is no limit (default: half of MaxRequestWorkers)"),
+                  "How many handshakes may wait for a member at the same time"),
     AP_INIT_TAKE1("WSBalanceMaxPumped", w::set_max_pumped, nullptr, RSRC_CONF,
-                  "How many tunnels of a child may hold a thread, because they come over HTTP/2 or "
-                  "through a filter that cannot be left behind (default: H2MaxWorkers less 2, "
-                  "without HTTP/2 half of ThreadsPerChild)"),
+                  "How many tunnels of a child process may hold a thread"),
     AP_INIT_TAKE1("WSBalanceDrainTimeout", w::set_drain_timeout, nullptr, RSRC_CONF,
-                  "In which time the tunnels of a child that has ended gracefully are closed, one "
-                  "after the other (default off: they live on)"),
+                  "In which time the tunnels of a child that ended gracefully are closed"),
     AP_INIT_TAKE1("WSBalanceMaxCarriers", w::set_max_carriers, nullptr, RSRC_CONF,
-                  "How many processes may carry on the tunnels of children that have ended; 0: "
-                  "tunnels end with their child (default: twice ServerLimit, at least 64)"),
+                  "How many processes may carry on tunnels of children that have ended"),
     AP_INIT_TAKE1("WSBalanceIdleTimeout", w::set_idle_timeout, nullptr, RSRC_CONF | ACCESS_CONF,
-                  "Ends a tunnel in which no byte came from either side for so long (default off)"),
+                  "How long a tunnel may be silent"),
     AP_INIT_TAKE1("ProxyWebsocketIdleTimeout", w::set_idle_timeout, nullptr,
-                  RSRC_CONF | ACCESS_CONF, "A time or off: another name of WSBalanceIdleTimeout"),
+                  RSRC_CONF | ACCESS_CONF, "Another name of WSBalanceIdleTimeout"),
     AP_INIT_TAKE1("WSBalanceDataTimeout", w::set_data_timeout, nullptr, RSRC_CONF | ACCESS_CONF,
-                  "Ends a tunnel in which no data came for so long, whatever pings and pongs did "
-                  "(default off)"),
+                  "How long a tunnel may be without data, whatever pings and pongs do"),
     AP_INIT_TAKE123("WSBalancePing", w::set_ping, nullptr, RSRC_CONF | ACCESS_CONF,
-                    "Off (default), or after how long a silence a side is sent a ping, how long it "
-                    "may take to answer (default 10s), and client, member or both (default)"),
+                    "Sends pings to silent sides, and ends tunnels that do not answer"),
     AP_INIT_TAKE12("WSBalanceLifetime", w::set_lifetime, nullptr, RSRC_CONF | ACCESS_CONF,
-                   "How long a tunnel may live, and how many percent at most are taken off it at "
-                   "random (default off)"),
+                   "How long a tunnel may live"),
     AP_INIT_TAKE1("WSBalanceCloseTimeout", w::set_close_timeout, nullptr, RSRC_CONF | ACCESS_CONF,
-                  "How long the end of a tunnel may take (default 5s)"),
-    AP_INIT_TAKE123(
-        "WSBalanceKeepAlive", w::set_keep_alive, nullptr, RSRC_CONF | ACCESS_CONF,
-        "On (default), Off, or TCP's keep-alive by time of silence, interval and number "
-        "of probes (default 60 10 6)"),
+                  "How long the end of a tunnel may take"),
+    AP_INIT_TAKE123("WSBalanceKeepAlive", w::set_keep_alive, nullptr, RSRC_CONF | ACCESS_CONF,
+                    "TCP keep-alive of both connections of a tunnel"),
     AP_INIT_TAKE12("WSBalanceFrames", w::set_frames, nullptr, RSRC_CONF | ACCESS_CONF,
-                   "What is done about frames that break a rule: strict, lenient or off, then "
-                   "client or member (default: strict client, lenient member)"),
+                   "What is done about frames that break a rule"),
     AP_INIT_TAKE1("WSBalanceMaxFrame", w::set_max_frame, nullptr, RSRC_CONF | ACCESS_CONF,
-                  "The most payload in a frame of the client; 0 is no limit (default)"),
+                  "How much payload a frame of the client may have"),
     AP_INIT_TAKE1("WSBalanceMaxMessage", w::set_max_message, nullptr, RSRC_CONF | ACCESS_CONF,
-                  "The most payload in a message of the client; 0 is no limit (default)"),
+                  "How much payload a message of the client may have"),
     AP_INIT_TAKE123("WSBalanceMessageRate", w::set_message_rate, nullptr, RSRC_CONF | ACCESS_CONF,
-                    "How many messages a client may send in a second, burst= at once, and "
-                    "action=throttle (default) or action=close; 0 is no limit (default)"),
+                    "How many messages a client may send in a second"),
     AP_INIT_TAKE123("WSBalanceByteRate", w::set_byte_rate, nullptr, RSRC_CONF | ACCESS_CONF,
-                    "How many bytes a client may send in a second, burst= at once, and "
-                    "action=throttle (default) or action=close; 0 is no limit (default)"),
+                    "How many bytes a client may send in a second"),
     AP_INIT_TAKE12("WSBalanceLog", w::set_tunnel_log, nullptr, RSRC_CONF,
-                   "A file or \"|program\" that gets a line for each tunnel that has ended, and a "
-                   "format (default: one JSON object); or off"),
+                   "A file or a program that gets a line for each tunnel that has ended"),
     AP_INIT_TAKE1("WSBalanceSlowStart", w::set_slow_start, nullptr, RSRC_CONF | ACCESS_CONF,
-                  "In which time a member of the balancer that comes back gets its share again "
-                  "(default off: at once)"),
+                  "In which time a member that comes back gets its share again"),
     AP_INIT_RAW_ARGS("WSBalanceSticky", w::set_sticky, nullptr, RSRC_CONF | ACCESS_CONF,
-                     "A cookie by which a client comes back to its member: cookie=NAME, path=, "
-                     "domain=, secure=, httponly=, samesite=, maxage=, sign= (default: none)"),
+                     "A cookie by which a client comes back to its member"),
     AP_INIT_TAKE1("WSBalanceHashKey", w::set_hash_key, nullptr, RSRC_CONF | ACCESS_CONF,
-                  "An expression: requests for which it gives the same text get the same member "
-                  "with lbmethod=byhash (default: the client's address)"),
+                  "Which requests get the same member with lbmethod=byhash"),
     AP_INIT_TAKE1("WSBalanceHashBound", w::set_hash_bound, nullptr, RSRC_CONF | ACCESS_CONF,
-                  "How many percent above its part of all tunnels a member may have before "
-                  "lbmethod=byhash takes the next one (default off: any)"),
+                  "How much more than its part a member may have with lbmethod=byhash"),
     AP_INIT_RAW_ARGS("WSBalanceRetryOn", w::set_retry_on, nullptr, RSRC_CONF | ACCESS_CONF,
-                     "With which statuses of a member of the balancer a handshake goes to the next "
-                     "one, or none (default 502 503 504)"),
+                     "With which statuses of a member a handshake goes to the next one"),
     AP_INIT_TAKE12("WSBalanceTries", w::set_tries, nullptr, RSRC_CONF | ACCESS_CONF,
-                   "How many members of the balancer a handshake is tried at, and in which time "
-                   "(default: maxattempts and one more, else 3; 30s)"),
+                   "At how many members a handshake is tried, and in which time"),
     AP_INIT_TAKE1("WSBalanceMaxPerMember", w::set_max_per_member, nullptr, RSRC_CONF | ACCESS_CONF,
-                  "How many tunnels and handshakes a member of the balancer may have, over all "
-                  "processes; 0 is no limit (default)"),
-    AP_INIT_RAW_ARGS(
-        "WSBalanceHealthCheck", w::set_health_check, nullptr, RSRC_CONF | ACCESS_CONF,
-        "Checks the members of the balancer by handshakes of its own: off (default), or "
-        "path= interval= timeout= rise= fall= method= host= origin= subprotocol= "
-        "expect="),
+                  "How many tunnels and handshakes a member may have at the same time"),
+    AP_INIT_RAW_ARGS("WSBalanceHealthCheck", w::set_health_check, nullptr, RSRC_CONF | ACCESS_CONF,
+                     "Checks members by handshakes of the server's own"),
     AP_INIT_RAW_ARGS("WSBalanceEject", w::set_eject, nullptr, RSRC_CONF | ACCESS_CONF,
-                     "n in time [for time]: takes out a member that failed so often, for a while; "
-                     "or off (default)"),
+                     "Takes out a member that fails its clients, for a while"),
     AP_INIT_TAKE1("WSBalanceEjectMax", w::set_eject_max, nullptr, RSRC_CONF | ACCESS_CONF,
-                  "How much of a balancer WSBalanceEject may take out at once (default 50%)"),
-    AP_INIT_TAKE1(
-        "WSBalanceOnMemberDown", w::set_on_member_down, nullptr, RSRC_CONF | ACCESS_CONF,
-        "What becomes of the tunnels of a member that goes down: keep (default), or close, "
-        "so that clients connect again at once"),
+                  "How much of a balancer WSBalanceEject may take out at once"),
+    AP_INIT_TAKE1("WSBalanceOnMemberDown", w::set_on_member_down, nullptr, RSRC_CONF | ACCESS_CONF,
+                  "What becomes of the tunnels of a member that goes down"),
     AP_INIT_TAKE12("WSBalanceOnDrain", w::set_on_drain, nullptr, RSRC_CONF | ACCESS_CONF,
-                   "What becomes of the tunnels of a member that is drained, disabled, stopped or "
-                   "removed: keep (default), or close and the time in which they are closed"),
+                   "What becomes of the tunnels of a member that is taken out"),
     AP_INIT_TAKE12("WSBalanceRebalance", w::set_rebalance, nullptr, RSRC_CONF | ACCESS_CONF,
-                   "off (default), or by how many percent members may differ and the interval in "
-                   "which as many tunnels of each move at most to a member that has come"),
+                   "Moves tunnels to a member that has come"),
     {}};

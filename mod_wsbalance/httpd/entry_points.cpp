@@ -6,16 +6,20 @@
 //   check_config          config_check     members with TLS that nothing switches on, directives
 //                                          that exclude each other; routes to balancers get
 //                                          the slash that they lack
+//   test_config           settings_dump    only with -t: -D DUMP_WSBALANCE
 //   open_logs             tunnel_log       files and programs of WSBalanceLog
 //   post_config           explicit_parameters  max= and maxattempts= before mod_proxy changes them
 //   post_config           startup, members shared rows, limits, names of sticky balancers; members
 //                                          that were out stay out
 //   child_init            startup, child   relay, log writer, row keeper, health checker start
+//   error_log             connect_watch    why mod_proxy could not connect to a member
+//   quick_handler         cache_bypass     mod_cache does not see handshakes
 //   pre_handshake         tls_take_over    (mod_ssl) which SSL belongs to a connection
 //   post_read_request     forwarded_fields which X-Forwarded-* are the client's own
 //   child_stopping        startup, child   pumped tunnels are closed, at a stop all are
 //   check_trans           route            (mod_proxy) is a ws:// route right for this request?
 //   fixups                route            426 where nothing else took the request
+//   handler               cache_bypass     mod_cache again, without CacheQuickHandler
 //   pre_request           lb_methods       (mod_proxy) the key of a request for lbmethod=byhash
 //   pre_request           next_member      (mod_proxy) what a balancer was asked for
 //   pre_request           sticky_route     (mod_proxy) which route the client's cookie names
@@ -33,8 +37,10 @@
 //   child_status          startup          the row of a child that died is cleared
 //   (a child's pool ends)  child_exit      a carrier is forked, or tunnels are closed
 //   (configuration ends)   server_stop     the server stops: carriers are told and waited for
+#include "httpd/cache_bypass.h"
 #include "httpd/config.h"
 #include "httpd/config_check.h"
+#include "httpd/connect_watch.h"
 #include "httpd/directives.h"
 #include "httpd/explicit_parameters.h"
 #include "httpd/failover.h"
@@ -44,6 +50,7 @@
 #include "httpd/next_member.h"
 #include "httpd/pool.h"
 #include "httpd/route.h"
+#include "httpd/settings_dump.h"
 #include "httpd/startup.h"
 #include "httpd/status.h"
 #include "httpd/sticky_route.h"
@@ -76,8 +83,11 @@ void* wsbalance_merge_server_config(apr_pool_t* pool, void* base, void* add) {
 void wsbalance_register_hooks(apr_pool_t* pool) {
   w::register_startup_hooks();
   if (!w::is_proxy_loaded()) return;  // Start-up ends with a line that says so.
+  w::register_cache_hooks();
+  w::register_connect_watch_hooks();
   w::register_route_hooks();
   w::register_config_check_hooks();
+  w::register_settings_dump_hooks();
   w::register_tunnel_log_hooks();
   w::register_forwarded_fields_hooks();
   w::register_lb_methods(pool);

@@ -5,6 +5,7 @@
 
 #include "httpd/config.h"
 #include "httpd/guard.h"
+#include "httpd/older_httpd.h"
 
 namespace wsbalance::httpd {
 namespace {
@@ -33,9 +34,9 @@ const ExplicitParameters* ExplicitParameters::read(apr_pool_t* pool,
   for (const server_rec* server = main_server; server != nullptr; server = server->next) {
     const auto* conf =
         static_cast<proxy_server_conf*>(ap_get_module_config(server->module_config, &proxy_module));
-    const auto* workers = reinterpret_cast<proxy_worker*>(conf->workers->elts);
+    const ElementsOf<proxy_worker> workers(conf->workers);
     for (int i = 0; i < conf->workers->nelts; ++i) all->add(pool, &workers[i]);
-    const auto* balancers = reinterpret_cast<proxy_balancer*>(conf->balancers->elts);
+    const ElementsOf<proxy_balancer> balancers(conf->balancers);
     for (int i = 0; i < conf->balancers->nelts; ++i) all->add(pool, &balancers[i]);
   }
   return all;

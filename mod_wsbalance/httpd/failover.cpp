@@ -1,14 +1,14 @@
 #include "httpd/failover.h"
 
-#include <algorithm>
-
 #include "httpd/answer_reader.h"
 #include "httpd/balancer_config.h"
 #include "httpd/child.h"
+#include "httpd/connect_watch.h"
 #include "httpd/ejection.h"
 #include "httpd/explicit_parameters.h"
 #include "httpd/guard.h"
 #include "httpd/in_flight.h"
+#include "httpd/older_httpd.h"
 #include "httpd/refusal.h"
 #include "httpd/shared_rows.h"
 #include "httpd/shortages.h"
@@ -82,7 +82,7 @@ Failover::Failover(request_rec* r, ModuleState& state, const MemberRoute& route,
     : r_(r),
       state_(state),
       balancer_(balancer_of(r, route)),
-      config_(balancer_ != nullptr ? find_balancer_config(r->server, *balancer_) : nullptr),
+      config_(balancer_config(r->server, balancer_)),
       first_(route),
       next_(r, balancer_),
       candidate_{route, state.members->of(r, route.worker), count,
@@ -94,10 +94,10 @@ Failover::Failover(request_rec* r, ModuleState& state, const MemberRoute& route,
 
 // Without WSBalanceTries: maxattempts= and one more, where somebody has set that.
 balance::TryLimits Failover::limits() const {
-  if (config_ != nullptr && config_->tries) return *config_->tries;
+  if (config_.tries) return *config_.tries;
   balance::TryLimits limits;
   if (state_.parameters->has_attempts_max(balancer_)) {
-    limits.tries = static_cast<unsigned>(std::max(balancer_->s->max_attempts, 0)) + 1;
+    limits.tries = balance::tries_for_attempts(balancer_->s->max_attempts);
   }
   return limits;
 }
@@ -111,7 +111,7 @@ milliseconds Failover::time_for(const Attempt& attempt) const {
 
 void Failover::note(const Attempt& attempt) {
   tried_.push_back(
-      {attempt.candidate().route.worker->s->name_ex, attempt.failure(), since(began_attempt_)});
+      {full_name(*attempt.candidate().route.worker->s), attempt.failure(), since(began_attempt_)});
 }
 
 // mod_proxy_balancer's post_request looks at the status of an answer (failonstatus) and for a note
@@ -146,10 +146,7 @@ bool Failover::go_on(const Attempt& attempt) {
   note(attempt);
   if (balance::is_failure(outcome)) note_failed(state_, r_, attempt.candidate().counted, outcome);
   punish(attempt);
-  static const balance::StatusList kRetryOn = balance::default_retry_statuses();
-  const balance::StatusList& retry_on =
-      config_ != nullptr && config_->retry_on ? *config_->retry_on : kRetryOn;
-  const bool has_failed = balance::is_to_retry(outcome, attempt.failure().status, retry_on);
+  const bool has_failed = balance::is_to_retry(outcome, attempt.failure().status, config_.retry_on);
   // That there is no other attempt is then nobody's fault.
   const bool is_given_up = has_failed && balancer_ != nullptr && is_gone(r_->connection);
   if (has_failed && balancer_ != nullptr && !is_given_up) {
@@ -210,7 +207,12 @@ std::string Failover::tell_tried() const {
       const protocol::HandshakeRule& rule = protocol::rule_of(tried.failure.rule);
       text += std::string(": ") + rule.log_id + ": " + rule.text + " (" + rule.reference + ")";
     }
-    if (!tried.failure.why.empty()) text += ": " + tried.failure.why;
+    if (tried.failure.is_forbidden) text += std::string(": ") + kForbiddenLogId;
+    if (!tried.failure.why.empty()) {
+      text += ": " + tried.failure.why;
+    } else if (tried.failure.outcome == Outcome::full) {
+      text += ": max= or WSBalanceMaxPerMember";
+    }
     text += " (" + std::to_string(tried.took.count()) + " ms)";
   }
   return text;
@@ -229,8 +231,7 @@ void Failover::log_end(const Attempt& attempt, bool has_failed) const {
       });
   if (is_full) {
     ap_log_rerror(APLOG_MARK, state_.child->should_warn_of_waiting() ? APLOG_WARNING : APLOG_INFO,
-                  0, r_, "WSB0523: no room for a handshake: %s: 503 (max=, WSBalanceMaxPerMember)",
-                  tell_tried().c_str());
+                  0, r_, "WSB0523: no room for a handshake: %s: 503", tell_tried().c_str());
   } else if (has_failed) {
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r_, "WSB0522: handshake failed: %s%s",
                   tell_tried().c_str(), is_nobody_left_ ? "; no other member is left" : "");
@@ -241,10 +242,15 @@ void Failover::log_end(const Attempt& attempt, bool has_failed) const {
 
 // A member of no balancer, or a client that did not wait for the first one.
 void Failover::log_alone(const Attempt& attempt) const {
-  const char* const member = attempt.candidate().route.worker->s->name_ex;
+  const char* const member = full_name(*attempt.candidate().route.worker->s);
   const Failure& failure = attempt.failure();
   const protocol::HandshakeRule& rule = protocol::rule_of(failure.rule);
   switch (failure.outcome) {
+    case Outcome::unreachable:
+      if (!failure.is_forbidden) break;  // mod_proxy has logged why.
+      ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r_, "%s: member %s unreachable: %s", kForbiddenLogId,
+                    member, failure.why.c_str());
+      break;
     case Outcome::no_tls:
     case Outcome::late:
       if (!failure.why.empty()) {
@@ -271,7 +277,8 @@ void Failover::log_alone(const Attempt& attempt) const {
       break;
     case Outcome::full:
       ap_log_rerror(APLOG_MARK, state_.child->should_warn_of_waiting() ? APLOG_WARNING : APLOG_INFO,
-                    0, r_, "WSB0524: member %s is full: 503 (max=)", member);
+                    0, r_, "WSB0524: member %s is full: %s: 503", member,
+                    failure.why.empty() ? "max=" : failure.why.c_str());
       break;
     default:
       break;

@@ -64,7 +64,7 @@ class Failover {
   request_rec* const r_;
   ModuleState& state_;
   proxy_balancer* const balancer_;
-  const BalancerConfig* const config_;  // Null: nothing is configured, or no balancer.
+  const BalancerConfig& config_;
   const MemberRoute first_;
   NextMember next_;
   Candidate candidate_;

@@ -25,11 +25,11 @@ const char* evaluate(request_rec* r, const BalancerConfig& config) {
   return nullptr;
 }
 
-const PreparedKey* find(request_rec* r, const BalancerConfig* config) {
+const PreparedKey* find(request_rec* r, const BalancerConfig& config) {
   void* found = nullptr;
   apr_pool_userdata_get(&found, kKey, r->pool);
   const auto* const key = static_cast<const PreparedKey*>(found);
-  return key != nullptr && key->config == config ? key : nullptr;
+  return key != nullptr && key->config == &config ? key : nullptr;
 }
 
 const char* address_of(request_rec* r) {
@@ -43,15 +43,15 @@ const char* address_of(request_rec* r) {
 
 }  // namespace
 
-void prepare_hash_key(request_rec* r, const BalancerConfig* config) {
-  if (config == nullptr || config->hash_key == nullptr) return;
+void prepare_hash_key(request_rec* r, const BalancerConfig& config) {
+  if (config.hash_key == nullptr) return;
   auto* const key = static_cast<PreparedKey*>(apr_palloc(r->pool, sizeof(PreparedKey)));
-  *key = {config, evaluate(r, *config)};
+  *key = {&config, evaluate(r, config)};
   apr_pool_userdata_setn(key, kKey, nullptr, r->pool);
 }
 
-const char* hash_key(request_rec* r, const BalancerConfig* config) {
-  if (config == nullptr || config->hash_key == nullptr) return address_of(r);
+const char* hash_key(request_rec* r, const BalancerConfig& config) {
+  if (config.hash_key == nullptr) return address_of(r);
   const PreparedKey* key = find(r, config);
   if (key == nullptr) {
     prepare_hash_key(r, config);

@@ -11,9 +11,9 @@
 namespace wsbalance::httpd {
 
 // Works the expression out, for hash_key(): before the balancer is locked, as it may take its time.
-void prepare_hash_key(request_rec* r, const BalancerConfig* config);
+void prepare_hash_key(request_rec* r, const BalancerConfig& config);
 
 // What was prepared; the client's address where that is nothing. Lives as long as the request.
-const char* hash_key(request_rec* r, const BalancerConfig* config);
+const char* hash_key(request_rec* r, const BalancerConfig& config);
 
 }  // namespace wsbalance::httpd

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "httpd/guard.h"
+#include "httpd/older_httpd.h"
 #include "httpd/shared_clock.h"
 #include "httpd/url_scheme.h"
 
@@ -248,7 +249,7 @@ void HealthChecker::take_result(RunningCheck& check, milliseconds now) {
   if (!was_good) {
     row.checks_failed.fetch_add(1, std::memory_order_relaxed);
     ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, member.server,
-                 "WSB0533: a check of member %s of %s failed: %s", member.record->name_ex,
+                 "WSB0533: a check of member %s of %s failed: %s", full_name(*member.record),
                  member.balancer->s->name, check.result.why.c_str());
   }
   balance::Health health = balance::Health::unpack(row.health);
@@ -258,7 +259,7 @@ void HealthChecker::take_result(RunningCheck& check, milliseconds now) {
     ap_log_error(APLOG_MARK, APLOG_WARNING, 0, member.server,
                  "WSB0531: member %s of %s is down: %u checks in a row failed, the last one: %s "
                  "(WSBalanceHealthCheck)",
-                 member.record->name_ex, member.balancer->s->name, unsigned{config.rule.fall},
+                 full_name(*member.record), member.balancer->s->name, unsigned{config.rule.fall},
                  check.result.why.c_str());
   } else if (change == balance::HealthChange::came_back) {
     // As mod_proxy_hcheck does: it is there again, and retry= need not be waited for.
@@ -266,7 +267,7 @@ void HealthChecker::take_result(RunningCheck& check, milliseconds now) {
         .fetch_and(~static_cast<unsigned int>(PROXY_WORKER_IN_ERROR));
     ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, member.server,
                  "WSB0532: member %s of %s is up again: %u checks in a row were good",
-                 member.record->name_ex, member.balancer->s->name, unsigned{config.rule.rise});
+                 full_name(*member.record), member.balancer->s->name, unsigned{config.rule.rise});
   }
   apply(member);
 }
@@ -276,7 +277,7 @@ void HealthChecker::tell_unable(const CheckedMember& member, const char* why) {
   if (std::exchange(was_unable_, true)) return;
   ap_log_error(APLOG_MARK, APLOG_WARNING, 0, member.server,
                "WSB0538: member %s of %s cannot be checked, which says nothing about it: %s",
-               member.record->name_ex, member.balancer->s->name, why);
+               full_name(*member.record), member.balancer->s->name, why);
 }
 
 // They see that they have to stop.

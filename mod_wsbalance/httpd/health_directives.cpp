@@ -8,6 +8,7 @@
 
 #include "httpd/balancer_config.h"
 #include "httpd/directive_values.h"
+#include "httpd/words.h"
 #include "protocol/field.h"
 
 namespace wsbalance::httpd {
@@ -31,18 +32,9 @@ bool parse_count(const char* text, std::uint16_t& count) {
 }
 
 bool parse_method(const char* text, CheckMethod& method) {
-  struct Name {
-    const char* text;
-    CheckMethod method;
-  };
-  static constexpr Name kNames[] = {
-      {"tcp", CheckMethod::tcp}, {"upgrade", CheckMethod::upgrade}, {"ping", CheckMethod::ping}};
-  for (const Name& name : kNames) {
-    if (!is_word(text, name.text)) continue;
-    method = name.method;
-    return true;
-  }
-  return false;
+  const auto found = value_of(kCheckWords, text);
+  method = found.value_or(method);
+  return found.has_value();
 }
 
 // "101" or "400,403".

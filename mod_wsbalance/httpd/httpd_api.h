@@ -27,14 +27,21 @@ extern "C" {
 #include <http_protocol.h>
 #include <http_request.h>
 #include <http_ssl.h>
+#if __has_include(<mod_http2.h>)
 #include <mod_http2.h>
+#endif
 #include <mod_proxy.h>
+#include <mod_ssl.h>
 #include <mod_ssl_openssl.h>
 #include <mod_status.h>
 #include <mpm_common.h>
 #include <scoreboard.h>
 #include <unixd.h>
 #include <util_filter.h>
+
+#if !__has_include(<mod_http2.h>)  // httpd before 2.4.55 does not install it.
+APR_DECLARE_OPTIONAL_FN(void, http2_get_num_workers, (server_rec * server, int* low, int* high));
+#endif
 
 extern module AP_MODULE_DECLARE_DATA wsbalance_module;
 }

@@ -17,6 +17,7 @@
 #include "httpd/hash_key.h"
 #include "httpd/in_flight.h"
 #include "httpd/members.h"
+#include "httpd/older_httpd.h"
 #include "httpd/request_view.h"
 #include "httpd/shared_clock.h"
 
@@ -52,8 +53,8 @@ double part_of(const MemberRow& row, milliseconds slow_start) {
 }
 
 const char* identity_of(request_rec* r, const proxy_worker_shared& worker) {
-  if (*worker.uds_path == '\0') return worker.name_ex;
-  return apr_pstrcat(r->pool, "unix:", worker.uds_path, "|", worker.name_ex, nullptr);
+  if (*worker.uds_path == '\0') return full_name(worker);
+  return apr_pstrcat(r->pool, "unix:", worker.uds_path, "|", full_name(worker), nullptr);
 }
 
 // All that mod_proxy would let one choose now, in the order of its walk.
@@ -62,22 +63,20 @@ class Choice {
   Choice(proxy_balancer& balancer, request_rec* r)
       : request_(r),
         state_(*server_config(r->server).state),
-        config_(find_balancer_config(r->server, balancer)) {
+        config_(balancer_config(r->server, &balancer)) {
     workers_.reserve(static_cast<std::size_t>(balancer.workers->nelts));
     // It asks for each whether it is better than the best so far; what it finds is of no interest.
     ap_proxy_balancer_get_best_worker(&balancer, r, &Choice::collect, this);
   }
 
   void weigh(Work work) {
-    const milliseconds slow_start =
-        config_ != nullptr ? config_->slow_start.value_or(milliseconds(0)) : milliseconds(0);
     candidates_.reserve(workers_.size());
     for (proxy_worker* const worker : workers_) {
       const MemberRow& row = state_.rows->member_row(state_.members->of(request_, worker).row);
       candidates_.push_back(
           {.name = identity_of(request_, *worker->s),
            .load = load_of(row.all, work),
-           .weight = balance::weight_of(worker->s->lbfactor, part_of(row, slow_start))});
+           .weight = balance::weight_of(worker->s->lbfactor, part_of(row, config_.slow_start))});
     }
   }
 
@@ -108,7 +107,7 @@ class Choice {
 
   bool is_empty() const { return workers_.empty(); }
   const std::vector<Candidate>& candidates() const { return candidates_; }
-  const BalancerConfig* config() const { return config_; }
+  const BalancerConfig& config() const { return config_; }
 
  private:
   static int collect(proxy_worker* current, proxy_worker* best, void* choice) noexcept {
@@ -123,7 +122,7 @@ class Choice {
 
   request_rec* const request_;
   ModuleState& state_;
-  const BalancerConfig* const config_;
+  const BalancerConfig& config_;
   std::vector<proxy_worker*> workers_;
   std::vector<Candidate> candidates_;
 };
@@ -147,9 +146,9 @@ std::size_t choose_by_p2c(Choice& choice, request_rec* r) {
 std::size_t choose_by_hash(Choice& choice, request_rec* r) {
   // Whatever is asked: the plain requests of a client are to meet the member of its tunnel.
   choice.weigh(Work::tunnels);
-  const BalancerConfig* const config = choice.config();
+  const BalancerConfig& config = choice.config();
   return balance::choose_by_key(hash_key(r, config), choice.candidates(),
-                                config != nullptr ? config->hash_bound_percent : std::nullopt);
+                                config.hash_bound_percent);
 }
 
 template <std::size_t (*choose)(Choice&, request_rec*)>
@@ -189,7 +188,7 @@ int prepare_key(request_rec* r, const proxy_balancer* known, proxy_server_conf* 
       known != nullptr ? known : ap_proxy_get_balancer(r->pool, conf, url, 1);
   if (balancer != nullptr && balancer->lbmethod != nullptr &&
       balancer->lbmethod->finder == kByHash.finder) {
-    prepare_hash_key(r, find_balancer_config(r->server, *balancer));
+    prepare_hash_key(r, balancer_config(r->server, balancer));
   }
   return DECLINED;
 }

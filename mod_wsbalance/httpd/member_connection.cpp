@@ -3,9 +3,11 @@
 #include <cerrno>
 #include <memory>
 
+#include "httpd/connect_watch.h"
 #include "httpd/forwarded_fields.h"
 #include "httpd/inert_descriptors.h"
 #include "httpd/member_tls.h"
+#include "httpd/older_httpd.h"
 #include "httpd/tls_floor.h"
 #include "httpd/tls_take_over.h"
 #include "httpd/url_scheme.h"
@@ -43,6 +45,26 @@ bool MemberConnection::fail(Outcome outcome, int status) {
   return false;
 }
 
+// All local ports for the member's address are in use. The error can mean other things too: that a
+// ProxySourceAddress is none of this machine, or that there is no IPv6.
+bool MemberConnection::is_out_of_ports() const {
+  const apr_sockaddr_t* const address = connection_->addr;
+  return connect_error_ == EADDRNOTAVAIL && address != nullptr && address->family == APR_INET &&
+         !route_.conf->source_address_set;
+}
+
+void MemberConnection::fail_to_connect(Outcome outcome) {
+  if (is_out_of_ports()) {  // A limit, as others that a member has.
+    fail(Outcome::full, HTTP_SERVICE_UNAVAILABLE);
+    failure_.why =
+        "all local ports for connections to it are in use (net.ipv4.ip_local_port_range)";
+    return;
+  }
+  fail(outcome, HTTP_SERVICE_UNAVAILABLE);
+  failure_.is_forbidden = is_forbidden(connect_error_);
+  failure_.why = why_unreachable(connect_error_, connection_->uds_path != nullptr);
+}
+
 bool MemberConnection::open(apr_interval_time_t timeout) {
   if (ap_proxy_acquire_connection(kFunction, &connection_, route_.worker, r_->server) != OK) {
     return fail(Outcome::unusable, HTTP_SERVICE_UNAVAILABLE);
@@ -55,15 +77,17 @@ bool MemberConnection::open(apr_interval_time_t timeout) {
   int status = ap_proxy_determine_connection(r_->pool, r_, route_.conf, route_.worker, connection_,
                                              &uri_, &route_.url, route_.proxy_name,
                                              route_.proxy_port, server_port_, sizeof(server_port_));
-  // What mod_proxy says where a name does not resolve; it would end its search for another member.
-  if (status == HTTP_INTERNAL_SERVER_ERROR) {
+  // What mod_proxy says where a name does not resolve (the second one before 2.4.59); it would end
+  // its search for another member.
+  if (status == HTTP_INTERNAL_SERVER_ERROR || status == HTTP_BAD_GATEWAY) {
     return fail(Outcome::unknown_name, HTTP_SERVICE_UNAVAILABLE);
   }
   if (status != OK) return fail(Outcome::own_fault, status);
 
   const bool was_usable = PROXY_WORKER_IS_USABLE(route_.worker);
   if (!connect(timeout)) {
-    return fail(was_usable ? Outcome::unreachable : Outcome::unusable, HTTP_SERVICE_UNAVAILABLE);
+    fail_to_connect(was_usable ? Outcome::unreachable : Outcome::unusable);
+    return false;
   }
   apr_socket_timeout_set(connection_->sock, timeout);
   status = ap_proxy_connection_create_ex(kFunction, connection_, r_);
@@ -80,16 +104,18 @@ bool MemberConnection::open(apr_interval_time_t timeout) {
 bool MemberConnection::connect(apr_interval_time_t timeout) {
   proxy_worker_shared& shared = *route_.worker->s;
   const proxy_worker_shared before = shared;
-  proxy_worker_shared shared_copy = before;
-  proxy_worker worker_copy = *route_.worker;
+  proxy_worker& worker_copy = *copy_of(r_->pool, *route_.worker);
+  proxy_worker_shared& shared_copy = *copy_of(r_->pool, shared);
   worker_copy.s = &shared_copy;
   if (!before.conn_timeout_set || before.conn_timeout > timeout) {
     shared_copy.conn_timeout = timeout;
     shared_copy.conn_timeout_set = 1;
   }
+  ConnectWatch watch(*r_->server);
   errno = 0;
   const bool is_connected =
-      ap_proxy_connect_backend(kFunction, connection_, &worker_copy, r_->server) == OK;
+      ap_proxy_connect_backend(kFunction, connection_, &worker_copy, watch.server()) == OK;
+  if (!is_connected) connect_error_ = watch.status();
   if (!is_connected && (errno == EMFILE || errno == ENFILE || !is_descriptor_left())) {
     lacks_descriptor_ = true;
     return false;

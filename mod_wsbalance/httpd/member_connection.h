@@ -30,7 +30,8 @@ struct Failure {
   balance::Outcome outcome = balance::Outcome::own_fault;
   int status = HTTP_BAD_GATEWAY;  // For the client, as mod_proxy's scheme handlers have it.
   protocol::HandshakeError rule = protocol::HandshakeError::none;  // That the member broke.
-  std::string why{};                                               // Of TLS, for the log.
+  std::string why{};          // For the log: of TLS, and of a member that is unreachable.
+  bool is_forbidden = false;  // This machine does not let httpd connect to it.
 };
 
 class MemberConnection {
@@ -63,6 +64,8 @@ class MemberConnection {
   bool connect(apr_interval_time_t timeout);
   int create_head(apr_bucket_brigade* brigade);
   bool fail(balance::Outcome outcome, int status);
+  bool is_out_of_ports() const;
+  void fail_to_connect(balance::Outcome outcome);
   void judge_tls(SSL* ssl, bool has_timed_out);
 
   request_rec* r_;
@@ -70,6 +73,7 @@ class MemberConnection {
   proxy_conn_rec* connection_ = nullptr;
   apr_uri_t uri_{};
   Failure failure_;
+  apr_status_t connect_error_ = APR_SUCCESS;
   bool lacks_descriptor_ = false;
   char server_port_[32] = "";
 };

@@ -42,12 +42,13 @@ std::string why_refused_afterwards(SSL* ssl, conn_rec* member) {
 std::string why_tls_failed(SSL* ssl, conn_rec* member) {
   const char* result = apr_table_get(member->notes, "SSL_connect_rv");
   if (ssl == nullptr || result == nullptr || std::string_view(result) != "err") return "";
+  // First: without SSLProxyVerify a certificate that OpenSSL does not trust ends no handshake.
+  if (SSL_is_init_finished(ssl)) return why_refused_afterwards(ssl, member);
   const long verified = SSL_get_verify_result(ssl);
   if (verified != X509_V_OK) {
     return std::string("its certificate was refused: ") + X509_verify_cert_error_string(verified) +
            " (SSLProxyVerify)";
   }
-  if (SSL_is_init_finished(ssl)) return why_refused_afterwards(ssl, member);
   return "the handshake failed: no common protocol or cipher, no TLS at this port, or a client "
          "certificate that it misses (LogLevel ssl:info says more)";
 }

@@ -50,15 +50,13 @@ void end_steps(MemberMoves& moves) {
 
 }  // namespace
 
-void set_move_rules(MemberMoves& moves, const BalancerConfig* config) {
-  const BalancerConfig nothing;
-  if (config == nullptr) config = &nothing;
-  moves.closes_when_down = config->moves.closes_when_down;
-  moves.closes_at_drain = config->moves.drain.has_value();
-  moves.drain_over = ms_word(config->moves.drain.value_or(milliseconds(0)));
-  moves.slow_start = ms_word(config->slow_start.value_or(milliseconds(0)));
-  moves.rebalance_percent = config->moves.rebalance_percent;
-  moves.rebalance_every = ms_word(config->moves.rebalance_every);
+void set_move_rules(MemberMoves& moves, const BalancerConfig& config) {
+  moves.closes_when_down = config.moves.closes_when_down;
+  moves.closes_at_drain = config.moves.drain.has_value();
+  moves.drain_over = ms_word(config.moves.drain.value_or(milliseconds(0)));
+  moves.slow_start = ms_word(config.slow_start);
+  moves.rebalance_percent = config.moves.rebalance_percent;
+  moves.rebalance_every = ms_word(config.moves.rebalance_every);
   moves.is_followed = 1;
 }
 

@@ -28,8 +28,8 @@ namespace wsbalance::httpd {
 
 struct BalancerConfig;
 
-// What a member's row says of its balancer's section. `config` may be null.
-void set_move_rules(MemberMoves& moves, const BalancerConfig* config);
+// What a member's row says of its balancer's section.
+void set_move_rules(MemberMoves& moves, const BalancerConfig& config);
 
 // A member of this configuration, with its record: whether it was there from the beginning or has
 // come at run time.

@@ -12,6 +12,7 @@
 
 #include "httpd/balancer_config.h"
 #include "httpd/member_watch.h"
+#include "httpd/older_httpd.h"
 
 namespace wsbalance::httpd {
 namespace {
@@ -24,9 +25,9 @@ proxy_server_conf* proxy_config(const server_rec* server) {
 template <typename Visit>
 void for_each_member(const server_rec* server, Visit&& visit) {
   const proxy_server_conf* config = proxy_config(server);
-  const auto* workers = reinterpret_cast<proxy_worker*>(config->workers->elts);
+  const ElementsOf<proxy_worker> workers(config->workers);
   for (int i = 0; i < config->workers->nelts; ++i) visit(workers[i]);
-  const auto* balancers = reinterpret_cast<proxy_balancer*>(config->balancers->elts);
+  const ElementsOf<proxy_balancer> balancers(config->balancers);
   for (int i = 0; i < config->balancers->nelts; ++i) {
     auto* const* members = reinterpret_cast<proxy_worker**>(balancers[i].workers->elts);
     for (int j = 0; j < balancers[i].workers->nelts; ++j) visit(*members[j]);
@@ -129,27 +130,27 @@ void Members::add(const server_rec* server, const proxy_worker& worker) {
 // Before its record is known: what is known is looked at.
 void Members::follow(MemberRow& row, const server_rec* server, const proxy_worker& worker,
                      bool is_first_start) {
-  set_move_rules(row.moves, find_balancer_config(server, *worker.balancer));
+  set_move_rules(row.moves, balancer_config(server, worker.balancer));
   note_member(row, *worker.s, is_first_start);
 }
 
 // Members that this configuration does not name any more, but their balancer, may have tunnels.
 void Members::set_rules_of_removed(const server_rec* server) {
   const proxy_server_conf* config = proxy_config(server);
-  const auto* balancers = reinterpret_cast<proxy_balancer*>(config->balancers->elts);
+  const ElementsOf<proxy_balancer> balancers(config->balancers);
   for (MemberRow& row : rows_.members()) {
     if (row.is_used == 0 || row.moves.is_followed == 0 || row.named_in >= epoch_) continue;
     if (std::strcmp(row.server.data(), name_of(server)) != 0) continue;
     for (int i = 0; i < config->balancers->nelts; ++i) {
       if (std::strcmp(row.balancer.data(), balancers[i].s->name) != 0) continue;
-      set_move_rules(row.moves, find_balancer_config(server, balancers[i]));
+      set_move_rules(row.moves, balancer_config(server, &balancers[i]));
     }
   }
 }
 
 std::uint16_t Members::row_of(const server_rec* server, const proxy_worker& worker) {
   const proxy_worker_shared& shared = *worker.s;
-  std::string name = shared.name_ex;
+  std::string name = full_name(shared);
   if (*shared.uds_path != '\0') name = std::string("unix:") + shared.uds_path + "|" + name;
   const MemberNames names{.server = is_generic(worker) ? "" : name_of(server),
                           .balancer = worker.balancer != nullptr ? worker.balancer->s->name : "",

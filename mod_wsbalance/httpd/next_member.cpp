@@ -6,6 +6,7 @@
 
 #include "httpd/config.h"
 #include "httpd/guard.h"
+#include "httpd/older_httpd.h"
 #include "httpd/refusal.h"
 #include "httpd/request_view.h"
 #include "httpd/url_scheme.h"
@@ -39,8 +40,8 @@ class BalancerLock {
 
 // Looks like the member, but nobody will choose it. mod_proxy would take an error away by itself.
 proxy_worker* stopped_copy(apr_pool_t* pool, const proxy_worker* worker) {
-  auto* copy = static_cast<proxy_worker*>(apr_pmemdup(pool, worker, sizeof(*worker)));
-  copy->s = static_cast<proxy_worker_shared*>(apr_pmemdup(pool, worker->s, sizeof(*worker->s)));
+  proxy_worker* const copy = copy_of(pool, *worker);
+  copy->s = copy_of(pool, *worker->s);
   copy->s->status |= PROXY_WORKER_STOPPED;
   return copy;
 }
@@ -60,14 +61,11 @@ proxy_balancer* balancer_of(const request_rec* r, const MemberRoute& route) {
   const char* const name = apr_table_get(r->subprocess_env, "BALANCER_NAME");
   if (name == nullptr) return nullptr;
   const proxy_server_conf* const conf = route.conf;
-  const std::span<proxy_balancer> balancers(
-      reinterpret_cast<proxy_balancer*>(conf->balancers->elts),
-      static_cast<std::size_t>(conf->balancers->nelts));
-  const auto found =
-      std::find_if(balancers.begin(), balancers.end(), [name](const proxy_balancer& balancer) {
-        return std::string_view(balancer.s->name) == name;
-      });
-  return found != balancers.end() ? &*found : nullptr;
+  const ElementsOf<proxy_balancer> balancers(conf->balancers);
+  for (int i = 0; i < conf->balancers->nelts; ++i) {
+    if (std::string_view(balancers[i].s->name) == name) return &balancers[i];
+  }
+  return nullptr;
 }
 
 bool NextMember::is_left_out(const proxy_worker* worker) const {
@@ -115,7 +113,7 @@ proxy_worker* NextMember::find_of_session() const {
 
 // The caller holds the balancer's lock: its members may change at run time.
 proxy_worker* NextMember::ask_method() {
-  proxy_balancer copy = *balancer_;
+  proxy_balancer& copy = *copy_of(r_->pool, *balancer_);
   copy.workers = apr_array_copy(r_->pool, balancer_->workers);
   for (proxy_worker*& member : members_of(&copy)) {
     if (is_left_out(member)) member = stopped_copy(r_->pool, member);
@@ -147,7 +145,7 @@ std::optional<MemberRoute> NextMember::route_to(proxy_worker* worker, const Memb
   if (host == nullptr) return std::nullopt;
   const char* const path = strchr(host + 3, '/');
   forget_error(r_);
-  char* url = apr_pstrcat(r_->pool, worker->s->name_ex, path != nullptr ? path : "", nullptr);
+  char* url = apr_pstrcat(r_->pool, full_name(*worker->s), path != nullptr ? path : "", nullptr);
   r_->filename = apr_pstrcat(r_->pool, "proxy:", url, nullptr);
   // In an older httpd the balancer's canon_handler has done it for all members.
   if (ap_proxy_canon_url != nullptr) {
@@ -158,7 +156,7 @@ std::optional<MemberRoute> NextMember::route_to(proxy_worker* worker, const Memb
   ap_proxy_initialize_worker(worker, r_->server, first.conf->pool);
 
   apr_table_t* const variables = r_->subprocess_env;
-  apr_table_setn(variables, "BALANCER_WORKER_NAME", worker->s->name_ex);
+  apr_table_setn(variables, "BALANCER_WORKER_NAME", full_name(*worker->s));
   apr_table_setn(variables, "BALANCER_WORKER_ROUTE", worker->s->route);
   if (*balancer_->s->sticky != '\0') apr_table_setn(variables, "BALANCER_ROUTE_CHANGED", "1");
   return MemberRoute{worker, first.conf, url, first.proxy_name, first.proxy_port};

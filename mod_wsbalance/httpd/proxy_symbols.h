@@ -17,6 +17,7 @@ extern "C" int ap_proxy_canon_url(request_rec* r);
 #pragma weak ap_proxy_buckets_lifetime_transform
 #pragma weak ap_proxy_canon_netloc
 #pragma weak ap_proxy_canon_url
+#pragma weak ap_proxy_canonenc
 #pragma weak ap_proxy_canonenc_ex
 #pragma weak ap_proxy_connect_backend
 #pragma weak ap_proxy_connection_create_ex

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "httpd/child.h"
+#include "httpd/older_httpd.h"
 #include "httpd/queries.h"
 
 namespace wsbalance::httpd {
@@ -71,17 +72,13 @@ class Channel {
 
 // The descriptor that tells of input, or -1 if there is none: then reading says what is there.
 int input_descriptor(conn_rec* connection) {
-#if AP_MODULE_MAGIC_AT_LEAST(20120211, 129)
   apr_pollfd_t found{};
   found.p = connection->pool;
-  apr_interval_time_t timeout = 0;
-  if (ap_get_pollfd_from_conn(connection, &found, &timeout) == APR_SUCCESS &&
-      found.desc_type == APR_POLL_FILE) {
+  if (find_input(connection, &found) && found.desc_type == APR_POLL_FILE) {
     apr_os_file_t fd = -1;
     apr_os_file_get(&fd, found.desc.f);
     return fd;
   }
-#endif
   return connection->master != nullptr ? -1 : descriptor_of(ap_get_conn_socket(connection));
 }
 

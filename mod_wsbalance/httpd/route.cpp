@@ -4,6 +4,7 @@
 
 #include "httpd/config.h"
 #include "httpd/guard.h"
+#include "httpd/older_httpd.h"
 #include "httpd/request_view.h"
 #include "httpd/url_scheme.h"
 #include "protocol/field.h"
@@ -93,11 +94,7 @@ int canon(request_rec* r, char* url) {
     if (apr_table_get(r->notes, "proxy-noencode") == nullptr) {
       const auto* core =
           static_cast<core_dir_config*>(ap_get_core_module_config(r->per_dir_config));
-      const int flags = core->allow_encoded_slashes && !core->decode_encoded_slashes
-                            ? PROXY_CANONENC_NOENCODEDSLASHENCODING
-                            : 0;
-      path = ap_proxy_canonenc_ex(r->pool, rest, static_cast<int>(strlen(rest)), enc_path, flags,
-                                  r->proxyreq);
+      path = encode_path(r, rest, core->allow_encoded_slashes && !core->decode_encoded_slashes);
       if (path == nullptr) return HTTP_BAD_REQUEST;
     }
   }

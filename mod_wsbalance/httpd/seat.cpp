@@ -12,9 +12,7 @@ SeatLimits seat_limits(const ModuleState& state, const server_rec* server,
   SeatLimits limits;
   limits.child_max = state.parameters->connections_max(worker);
   if (balancer == nullptr) return limits;
-  if (const BalancerConfig* config = find_balancer_config(server, *balancer)) {
-    limits.server_max = config->tunnels_per_member_max.value_or(0);
-  }
+  limits.server_max = balancer_config(server, balancer).tunnels_per_member_max;
   return limits;
 }
 

@@ -15,8 +15,10 @@
 #include "httpd/orphans.h"
 #include "httpd/pool.h"
 #include "httpd/queries.h"
+#include "httpd/server_limits.h"
 #include "httpd/server_stop.h"
 #include "httpd/shared_segment.h"
+#include "httpd/startup_lines.h"
 #include "httpd/sticky_route.h"
 
 namespace wsbalance::httpd {
@@ -37,26 +39,6 @@ int check_proxy(apr_pool_t*, apr_pool_t*, apr_pool_t*) {
   return HTTP_INTERNAL_SERVER_ERROR;
 }
 
-// Half of all workers, so that the other half is there for requests that no member holds up.
-std::uint32_t default_waiting_handshakes() {
-  const int workers = ask_mpm(AP_MPMQ_MAX_DAEMONS) * std::max(1, ask_mpm(AP_MPMQ_MAX_THREADS));
-  return static_cast<std::uint32_t>(std::max(1, workers / 2));
-}
-
-// A tunnel over HTTP/2 holds one of mod_http2's own threads, any other pumped one a worker: some of
-// them must be left for requests. mod_http2 knows its number when it has started in the child.
-void find_pump_limits(server_rec* server, ModuleState& state) {
-  const unsigned workers = static_cast<unsigned>(std::max(1, ask_mpm(AP_MPMQ_MAX_THREADS)));
-  state.pumped_max = server_config(server).pumped_max.value_or(std::max(1u, workers / 2));
-  state.pumped_http2_max = state.pumped_max;
-  const auto get_workers = APR_RETRIEVE_OPTIONAL_FN(http2_get_num_workers);
-  if (get_workers == nullptr || server_config(server).pumped_max) return;
-  int low = 0;
-  int high = 0;
-  get_workers(server, &low, &high);
-  if (high > 0) state.pumped_http2_max = static_cast<unsigned>(std::max(1, high - 2));
-}
-
 // Twice as many rows as members, and more: old ones keep theirs while tunnels are open.
 constexpr std::uint32_t kMemberRowsMin = 1024;
 constexpr std::uint32_t kMemberRowsForEach = 4;
@@ -65,8 +47,7 @@ constexpr std::uint32_t kMemberRowsForEach = 4;
 bool open_rows(apr_pool_t* pool, server_rec* server, ModuleState& state) {
   const auto children =
       static_cast<std::uint32_t>(std::max(1, ask_mpm(AP_MPMQ_HARD_LIMIT_DAEMONS)));
-  state.carriers_max =
-      server_config(server).carriers_max.value_or(std::max(kCarriersDefaultMin, 2 * children));
+  state.carriers_max = carriers_max(server_config(server));
   // Children, and carriers that are about to end because others take their place.
   const std::uint32_t rows_beside = 2 * children;
   const auto members = static_cast<std::uint32_t>(
@@ -102,7 +83,8 @@ bool open_rows(apr_pool_t* pool, server_rec* server, ModuleState& state) {
   return true;
 }
 
-int make_state(apr_pool_t* pool, apr_pool_t* log_pool, server_rec* server) {
+int make_state(apr_pool_t* pool, apr_pool_t* log_pool, apr_pool_t* temporary_pool,
+               server_rec* server) {
   const ServerConfig& config = server_config(server);
   auto* state = pool_new<ModuleState>(pool);
   state->parameters = config.parameters;
@@ -112,31 +94,27 @@ int make_state(apr_pool_t* pool, apr_pool_t* log_pool, server_rec* server) {
                  "WSB0017: no descriptors or shared memory for what processes share over restarts");
     return HTTP_INTERNAL_SERVER_ERROR;
   }
-  state->drain_timeout = config.drain_timeout.value_or(std::chrono::milliseconds(0));
+  state->drain_timeout = config.drain_timeout;
   if (!open_rows(pool, server, *state)) return HTTP_INTERNAL_SERVER_ERROR;
   state->has_sticky_balancers = prepare_sticky_balancers(server);
-  state->waiting_handshakes_max =
-      config.waiting_handshakes_max.value_or(default_waiting_handshakes());
+  state->waiting_handshakes_max = waiting_handshakes_max(config);
   state->relay.groups = state->rows->numbers().members;  // A group for each member's row.
-  state->relay.threads = config.threads.value_or(kThreadsDefault);
-  state->relay.buffer_total_bytes_max = config.buffer_total_bytes_max.value_or(kBufferTotalDefault);
+  state->relay.threads = config.threads;
+  state->relay.buffer_total_bytes_max = config.buffer_total_bytes_max;
   for (server_rec* s = server; s != nullptr; s = s->next) mutable_server_config(s).state = state;
 
   wait_for_carriers_at_stop(pool, log_pool, server, *state);
-  ap_log_error(APLOG_MARK, APLOG_INFO, 0, server,
-               "WSB0014: mod_wsbalance %s: %u relay thread(s) a child, at most %u handshakes "
-               "waiting, at most %" APR_SIZE_T_FMT " bytes kept in a process",
-               WSB_VERSION, state->relay.threads, state->waiting_handshakes_max,
-               state->relay.buffer_total_bytes_max);
+  log_startup(temporary_pool, server, *state);
   state->descriptors = prepare_descriptors(server, state->relay.threads);
   return OK;
 }
 
-int on_post_config(apr_pool_t* pool, apr_pool_t* log_pool, apr_pool_t*, server_rec* server) {
+int on_post_config(apr_pool_t* pool, apr_pool_t* log_pool, apr_pool_t* temporary_pool,
+                   server_rec* server) {
   // httpd reads its configuration twice at start; nothing of the first reading stays.
   if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) return OK;
   return guarded(server, "post_config", HTTP_INTERNAL_SERVER_ERROR,
-                 [&] { return make_state(pool, log_pool, server); });
+                 [&] { return make_state(pool, log_pool, temporary_pool, server); });
 }
 
 void on_child_init(apr_pool_t* pool, server_rec* server) {
@@ -154,7 +132,10 @@ void on_child_init(apr_pool_t* pool, server_rec* server) {
 }
 
 void on_child_started(apr_pool_t*, server_rec* server) {
-  find_pump_limits(server, *server_config(server).state);
+  ModuleState& state = *server_config(server).state;
+  const PumpLimits limits = pump_limits(server);  // mod_http2 may know its number only here.
+  state.pumped_max = limits.workers;
+  state.pumped_http2_max = limits.http2;
 }
 
 void on_child_stopping(apr_pool_t*, int is_graceful) {

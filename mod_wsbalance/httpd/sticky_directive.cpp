@@ -8,7 +8,9 @@
 #include "balance/route_cookie.h"
 #include "httpd/balancer_config.h"
 #include "httpd/directive_values.h"
+#include "httpd/older_httpd.h"
 #include "httpd/sticky_keys.h"
+#include "httpd/words.h"
 #include "protocol/field.h"
 
 namespace wsbalance::httpd {
@@ -24,15 +26,11 @@ const char* complain_of(cmd_parms* cmd, const Option& option, const char* wants)
                       wants, option.key, option.value);
 }
 
-template <typename Value>
-bool choose(const char* text, std::initializer_list<std::pair<const char*, Value>> choices,
-            Value& value) {
-  for (const auto& [word, meaning] : choices) {
-    if (!is_word(text, word)) continue;
-    value = meaning;
-    return true;
-  }
-  return false;
+template <typename Words, typename Value>
+bool choose(const char* text, const Words& words, Value& value) {
+  const auto found = value_of(words, text);
+  value = found.value_or(value);
+  return found.has_value();
 }
 
 const char* set_keys(cmd_parms* cmd, const Option& option, StickyConfig& sticky) {
@@ -74,24 +72,15 @@ const char* set_option(cmd_parms* cmd, const Option& option, StickyConfig& stick
     }
     attributes.domain = value;
   } else if (is_word(option.key, "secure")) {
-    if (!choose(option.value,
-                {{"auto", SecureCookie::automatic},
-                 {"on", SecureCookie::on},
-                 {"off", SecureCookie::off}},
-                sticky.secure)) {
+    if (!choose(option.value, kSecureWords, sticky.secure)) {
       return complain_of(cmd, option, "auto, on or off");
     }
   } else if (is_word(option.key, "httponly")) {
-    if (!choose(option.value, {{"on", true}, {"off", false}}, attributes.is_http_only)) {
+    if (!choose(option.value, kOnWords, attributes.is_http_only)) {
       return complain_of(cmd, option, "on or off");
     }
   } else if (is_word(option.key, "samesite")) {
-    if (!choose(option.value,
-                {{"Lax", SameSite::lax},
-                 {"Strict", SameSite::strict},
-                 {"None", SameSite::none},
-                 {"off", SameSite::off}},
-                attributes.same_site)) {
+    if (!choose(option.value, kSameSiteWords, attributes.same_site)) {
       return complain_of(cmd, option, "Lax, Strict, None or off");
     }
   } else if (is_word(option.key, "maxage")) {
@@ -131,7 +120,7 @@ class StickyCheck {
     for (const server_rec* server = main; server != nullptr; server = server->next) {
       const auto* proxy = static_cast<proxy_server_conf*>(
           ap_get_module_config(server->module_config, &proxy_module));
-      const auto* balancers = reinterpret_cast<proxy_balancer*>(proxy->balancers->elts);
+      const ElementsOf<proxy_balancer> balancers(proxy->balancers);
       for (int i = 0; i < proxy->balancers->nelts; ++i) {
         const BalancerConfig* config = find_balancer_config(server, balancers[i]);
         // A virtual host has those of the main server too.
@@ -165,7 +154,7 @@ class StickyCheck {
           APLOG_MARK, APLOG_WARNING, 0, server,
           "WSB0513: %s: the route '%s' of member %s cannot stand in a cookie: nobody comes "
           "back to it",
-          balancer.s->name, member.route, member.name_ex);
+          balancer.s->name, member.route, full_name(member));
     }
   }
 

@@ -10,6 +10,7 @@
 #include "httpd/forwarded_fields.h"
 #include "httpd/guard.h"
 #include "httpd/module_state.h"
+#include "httpd/older_httpd.h"
 #include "httpd/refusal.h"
 #include "protocol/field.h"
 
@@ -70,7 +71,8 @@ void copy(char (&to)[N], const char* from) {
 // is.
 void name_route(proxy_worker_shared& member) {
   if (*member.route != '\0') return;
-  const std::string route = balance::default_route(std::string(member.uds_path) + member.name_ex);
+  const std::string route =
+      balance::default_route(std::string(member.uds_path) + full_name(member));
   static_assert(sizeof(member.route) > 16);
   std::memcpy(member.route + 1, route.c_str() + 1, route.size());
   std::atomic_ref<char>(*member.route).store(route.front(), std::memory_order_release);
@@ -227,7 +229,7 @@ bool prepare_sticky_balancers(server_rec* main_server) {
   for (const server_rec* server = main_server; server != nullptr; server = server->next) {
     const auto* proxy =
         static_cast<proxy_server_conf*>(ap_get_module_config(server->module_config, &proxy_module));
-    auto* const balancers = reinterpret_cast<proxy_balancer*>(proxy->balancers->elts);
+    const ElementsOf<proxy_balancer> balancers(proxy->balancers);
     for (int i = 0; i < proxy->balancers->nelts; ++i) {
       const BalancerConfig* const config = find_balancer_config(server, balancers[i]);
       if (config == nullptr || !config->sticky) {

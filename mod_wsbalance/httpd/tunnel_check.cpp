@@ -56,7 +56,7 @@ void look_at_limits(const DirConfig& config, std::vector<std::string>& found) {
 
 std::vector<std::string> contradictions(const DirConfig& config) {
   std::vector<std::string> found;
-  if (!config.enabled.value_or(true)) return found;
+  if (!is_enabled(config)) return found;
   look_at_ping(config, Side::client, found);
   look_at_ping(config, Side::member, found);
   look_at_limits(config, found);

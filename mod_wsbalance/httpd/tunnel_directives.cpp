@@ -8,12 +8,12 @@
 
 #include "httpd/config.h"
 #include "httpd/directive_values.h"
+#include "httpd/words.h"
 #include "relay/side.h"
 
 namespace wsbalance::httpd {
 namespace {
 
-using protocol::Strictness;
 using relay::Side;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
@@ -34,11 +34,7 @@ constexpr std::uint64_t kByteRateMax = std::uint64_t{2} << 30;
 
 DirConfig& of(void* config) { return *static_cast<DirConfig*>(config); }
 
-std::optional<Side> side_named(const char* text) {
-  if (is_word(text, "client")) return Side::client;
-  if (is_word(text, "member")) return Side::member;
-  return std::nullopt;
-}
+std::optional<Side> side_named(const char* text) { return value_of(kSideWords, text); }
 
 const char* set_timer(cmd_parms* cmd, std::optional<milliseconds>& timer, const char* text) {
   milliseconds value{};
@@ -102,13 +98,6 @@ std::optional<relay::KeepAliveSettings> parse_keep_alive(const char* idle, const
   }
   keep_alive.probes = static_cast<std::uint8_t>(count);
   return keep_alive;
-}
-
-std::optional<Strictness> strictness_named(const char* text) {
-  if (is_word(text, "strict")) return Strictness::strict;
-  if (is_word(text, "lenient")) return Strictness::lenient;
-  if (is_word(text, "off")) return Strictness::off;
-  return std::nullopt;
 }
 
 const char* set_frame_limit(cmd_parms* cmd, std::optional<std::uint64_t>& limit, const char* text) {
@@ -210,7 +199,7 @@ const char* set_keep_alive(cmd_parms* cmd, void* config, const char* idle, const
 }
 
 const char* set_frames(cmd_parms* cmd, void* config, const char* text, const char* side) {
-  const auto strictness = strictness_named(text);
+  const auto strictness = value_of(kStrictnessWords, text);
   const auto one = side != nullptr ? side_named(side) : std::nullopt;
   if (!strictness || (side != nullptr && !one)) {
     return complain(cmd,

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "httpd/log_text.h"
+#include "httpd/older_httpd.h"
 #include "httpd/tunnel_log.h"
 
 namespace wsbalance::httpd {
@@ -59,7 +60,7 @@ std::unique_ptr<TunnelInfo> describe_tunnel(request_rec* r, Child& child,
   facts.client_port = r->connection->client_addr->port;
   facts.member_row = counted.row;
   facts.client = or_empty(r->useragent_ip);
-  facts.member = worker.name_ex;
+  facts.member = full_name(worker);
   if (tunnel_log_of(r->server) == nullptr) return TunnelInfo::make(facts);
 
   const std::string uri = without_parameters(or_empty(requested_path(r)));
@@ -77,7 +78,7 @@ std::unique_ptr<TunnelInfo> describe_tunnel(request_rec* r, Child& child,
 }
 
 void tell_attempt(request_rec* r, const proxy_worker* worker, unsigned number) {
-  apr_table_set(r->subprocess_env, "WSBALANCE_MEMBER", worker->s->name_ex);
+  apr_table_set(r->subprocess_env, "WSBALANCE_MEMBER", full_name(*worker->s));
   apr_table_setn(r->subprocess_env, "WSBALANCE_ATTEMPTS",
                  number == 1 ? "1" : apr_itoa(r->pool, static_cast<int>(number)));
 }

@@ -68,6 +68,15 @@ const char* set_log(cmd_parms* cmd, const char* target, const char* format) {
   if (log->target == nullptr || (is_program(target) && target[1] == '\0')) {
     return apr_psprintf(cmd->pool, "WSBalanceLog: '%s' is neither a file nor |program", target);
   }
+  if (!is_program(target)) {
+    // httpd -t opens no logs: what it did not tell would end the server at the next reload.
+    const char* const folder = ap_make_dirstr_parent(cmd->temp_pool, log->target);
+    if (!ap_is_directory(cmd->temp_pool, folder)) {
+      return apr_psprintf(cmd->pool, "WSBalanceLog: there is no directory %s, for the log '%s'",
+                          folder, target);
+    }
+  }
+  log->format = format;
   if (format == nullptr) return nullptr;
   const std::string error = log->line.parse(format);
   return error.empty() ? nullptr : apr_psprintf(cmd->pool, "WSBalanceLog: %s", error.c_str());

@@ -15,6 +15,7 @@ namespace wsbalance::httpd {
 // One WSBalanceLog. Virtual hosts without one share that of the main server.
 struct TunnelLog {
   const char* target = nullptr;  // An absolute path, or "|program"; null: off.
+  const char* format = nullptr;  // As it was written; null: JSON.
   TunnelLine line;
   LogFile* file = nullptr;  // Of all with this target. Null until it is open.
 };

@@ -64,7 +64,7 @@ protocol::Strictness strictness_of(const FrameConfig& config, Side from) {
 
 relay::TunnelSettings tunnel_settings_for(const DirConfig& config, protocol::Fields answer) {
   relay::TunnelSettings settings;
-  settings.buffer_bytes_max = config.buffer_bytes_max.value_or(kBufferDefault);
+  settings.buffer_bytes_max = config.buffer_bytes_max.value_or(settings.buffer_bytes_max);
   settings.close_timeout = config.times.close_timeout.value_or(settings.close_timeout);
   settings.times = times_for(config.times);
   settings.keep_alive = config.times.keep_alive.value_or(settings.keep_alive);

@@ -19,7 +19,7 @@ plain_only = pytest.mark.transports("plain")
 # How soon a carrier ends behind its last tunnel.
 ENDS_SECONDS = 1.0 / SLOWNESS + 1.0  # wait_until() stretches the whole; a look may come late.
 
-TITLE = re.compile(r"apache2: wsbalance carrier \(gen (\d+), (\d+) tunnels\)")
+TITLE = re.compile(r"(?:apache2|httpd): wsbalance carrier \(gen (\d+), (\d+) tunnels\)")
 
 # For the children of a new generation: httpd looks for a free place once a second.
 ROOM = "<IfModule !mpm_prefork_module>\nServerLimit 4\n</IfModule>\n"

@@ -14,6 +14,7 @@ import tempfile
 import pytest
 
 import checked_member
+import h2_peer
 import httpd_config
 import raw_peer
 import ws_peer
@@ -33,6 +34,8 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "transports(*names): instead of the usual ones")
+    config.addinivalue_line("markers", "httpd_has(version, what, mpm=None): skipped with an older "
+                            "httpd, under that MPM if one is named")
 
 
 def pytest_generate_tests(metafunc):
@@ -63,6 +66,15 @@ def pytest_collection_modifyitems(config, items):
 
     config.hook.pytest_deselected(items=[item for item in items if not is_wanted(item)])
     items[:] = [item for item in items if is_wanted(item)]
+    for item in items:
+        if {"start_h2", "start_h2_once"} & set(item.fixturenames):
+            item.add_marker(h2_peer.needs_websockets)
+        for mark in item.iter_markers("httpd_has"):
+            first, what = mark.args
+            parameters = item.callspec.params if hasattr(item, "callspec") else {}
+            is_meant = mark.kwargs.get("mpm") in (None, parameters.get("mpm"))
+            if is_meant and not httpd_config.is_at_least(first):
+                item.add_marker(pytest.mark.skip(reason=f"needs httpd {first}: {what}"))
 
 
 def pytest_sessionstart():

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import tempfile
 
+import httpd_config
+
 
 @functools.lru_cache
 def load_line(source, name):
@@ -14,7 +16,7 @@ def load_line(source, name):
     directory = pathlib.Path(tempfile.mkdtemp(prefix="wsb-module-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     shutil.copy(pathlib.Path(__file__).with_name(source), directory)
-    built = subprocess.run(["apxs", "-c", "-Wc,-Wall", "-Wc,-Werror", source], cwd=directory,
+    built = subprocess.run([httpd_config.APXS, "-c", "-Wc,-Wall", "-Wc,-Werror", source], cwd=directory,
                            check=False, capture_output=True, text=True, timeout=60)
     assert built.returncode == 0, built.stderr[:2000]
     return f"LoadModule {name} {directory}/.libs/{pathlib.Path(source).stem}.so"

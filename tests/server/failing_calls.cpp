@@ -24,7 +24,20 @@ extern "C" void* __libc_realloc(void*, size_t);
 namespace {
 
 // As in failing_calls.py.
-enum Call { kSocket, kDup, kSocketpair, kThread, kNew, kRealloc, kEpollAdd, kSetrlimit, kCalls };
+enum Call {
+  kSocket,
+  kDup,
+  kSocketpair,
+  kThread,
+  kNew,
+  kRealloc,
+  kEpollAdd,
+  kSetrlimit,
+  kConnectEacces,
+  kConnectEperm,
+  kConnectEaddrnotavail,
+  kCalls
+};
 
 struct Control {
   std::atomic<int> countdown[kCalls];  // 0: no call fails; 1: the next one; -1: all of them.
@@ -97,6 +110,22 @@ int socket(int domain, int type, int protocol) noexcept {
     return -1;
   }
   return real<int (*)(int, int, int)>("socket")(domain, type, protocol);
+}
+
+// As above. What SELinux, a firewall or seccomp does, and a member that has all local ports.
+int connect(int fd, const sockaddr* address, socklen_t size) {
+  constexpr struct {
+    Call call;
+    int error;
+  } kFailures[] = {
+      {kConnectEacces, EACCES}, {kConnectEperm, EPERM}, {kConnectEaddrnotavail, EADDRNOTAVAIL}};
+  for (const auto& failure : kFailures) {
+    if (address->sa_family == AF_INET && fails(failure.call, nullptr, true)) {
+      errno = failure.error;
+      return -1;
+    }
+  }
+  return real<int (*)(int, const sockaddr*, socklen_t)>("connect")(fd, address, size);
 }
 
 int socketpair(int domain, int type, int protocol, int* ends) noexcept {

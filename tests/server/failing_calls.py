@@ -10,8 +10,10 @@ import struct
 import subprocess
 import tempfile
 
-# As in failing_calls.cpp. Only the module's own calls fail, `socket` excepted.
-CALLS = ["socket", "dup", "socketpair", "thread", "new", "realloc", "epoll_add", "setrlimit"]
+# As in failing_calls.cpp. Only the module's own calls fail, those that members are
+# connected to with excepted.
+CALLS = ["socket", "dup", "socketpair", "thread", "new", "realloc", "epoll_add", "setrlimit",
+         "connect_eacces", "connect_eperm", "connect_eaddrnotavail"]
 
 
 @functools.lru_cache

@@ -19,10 +19,22 @@ import h2.events
 import h2.settings
 from h2.settings import SettingCodes
 
+import pytest
+
+import httpd_config
 from certificates import certificates
 from http_message import Head, Response
 from raw_peer import TIMEOUT
 from waiting import SLOWNESS
+
+SINCE = "2.4.58"  # httpd has WebSockets over HTTP/2, and the directive for them.
+needs_websockets = pytest.mark.httpd_has(SINCE, "H2WebSockets")
+
+
+def websockets(value):
+    """The directive, where httpd knows it."""
+    return f"H2WebSockets {value}" if httpd_config.is_at_least(SINCE) else ""
+
 
 WINDOW = 1 << 24  # Of a stream: what a test asks for fits, also while it is busy with sending.
 CONNECTION_WINDOW = 1 << 30  # Never in the way.

@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import re
 import subprocess
 
 DEFAULT_MODULES = (
@@ -13,16 +14,31 @@ DEFAULT_MODULES = (
 
 STATIC_MODULES = ("watchdog", "unixd", "log_config", "logio", "version", "so")  # Debian's.
 
+# Of the httpd to test with.
+APXS = os.environ.get("WSB_APXS") or "apxs"
+
 
 @functools.lru_cache
 def apxs(name):
-    return subprocess.run(["apxs", "-q", name], check=True, capture_output=True,
+    return subprocess.run([APXS, "-q", name], check=True, capture_output=True,
                           text=True).stdout.strip()
 
 
 def program():
     """The path of httpd."""
     return os.path.join(apxs("SBINDIR"), apxs("PROGNAME") or apxs("TARGET"))
+
+
+@functools.lru_cache
+def version():
+    """Of httpd: (2, 4, 52)."""
+    said = subprocess.run([program(), "-v"], check=True, capture_output=True, text=True).stdout
+    return tuple(int(part) for part in re.search(r"Apache/(\d+)\.(\d+)\.(\d+)", said).groups())
+
+
+def is_at_least(text):
+    """Is httpd of this version ("2.4.58") or newer?"""
+    return version() >= tuple(int(part) for part in text.split("."))
 
 
 def module_under_test():
@@ -49,8 +65,16 @@ def load_line(name):
     return f"LoadModule {name}_module {path}"
 
 
+def static_module_lines():
+    """Another httpd may have as shared modules what is built into Debian's."""
+    return "\n".join(load_line(name) for name in STATIC_MODULES
+                     if os.path.exists(f"{apxs('LIBEXECDIR')}/mod_{name}.so"))
+
+
 def mpm_lines(mpm, workers, children):
-    """`workers` at most, all of them from the start, in `children` processes where that is free."""
+    """`workers` at most, all of them from the start, in `children` processes where that is free.
+    Before 2.4.54 event needs room for one more child, or it starts none after a restart."""
+    spare = 0 if is_at_least("2.4.54") else 1
     if mpm == "prefork":
         return f"""
 StartServers {workers}
@@ -60,7 +84,7 @@ ServerLimit {workers}
 MaxRequestWorkers {workers}
 """
     return f"""
-ServerLimit {children}
+ServerLimit {children + spare}
 StartServers {children}
 ThreadLimit {workers // children}
 ThreadsPerChild {workers // children}
@@ -68,6 +92,13 @@ MaxRequestWorkers {workers}
 MinSpareThreads 1
 MaxSpareThreads {workers}
 """
+
+
+def tolerated_lines(mpm):
+    """Log lines of faults that this httpd has, with or without the module."""
+    if mpm == "worker" and not is_at_least("2.4.62"):
+        return ["AH00045"]  # A child takes 5 seconds to stop.
+    return []
 
 
 def status_host(port):
@@ -116,7 +147,7 @@ def write(directory, *, mpm, modules, listen, status_port, transport, conf, work
     text = "\n".join([
         f"ServerRoot {directory}", "ServerName localhost", "DefaultRuntimeDir .",
         f"PidFile {directory}/httpd.pid", f"ErrorLog {directory}/error.log",
-        load_line(f"mpm_{mpm}"), *[load_line(name) for name in modules], user, level,
+        static_module_lines(), load_line(f"mpm_{mpm}"), *[load_line(name) for name in modules], user, level,
         r'CustomLog access.log "%h \"%r\" %>s %b"',
         mpm_lines(mpm, workers, children),
         "Timeout 20\nKeepAliveTimeout 5\nMaxKeepAliveRequests 0",

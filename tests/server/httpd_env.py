@@ -48,7 +48,8 @@ class Httpd:
         self.directory.chmod(0o755)
         (self.directory / "htdocs").mkdir()
         (self.directory / "htdocs" / "alive.txt").write_text("alive\n")
-        self.log = ErrorLog(self.directory / "error.log", self.directory / "stderr.txt")
+        self.log = ErrorLog(self.directory / "error.log", self.directory / "stderr.txt",
+                            tolerated=httpd_config.tolerated_lines(mpm))
         self._mark_value = uuid.uuid4().hex
         self._process = None
         self._prefix = ["prlimit", f"--nofile={descriptors}"] if descriptors else []
@@ -84,10 +85,14 @@ class Httpd:
 
     def check_config(self):
         """`httpd -t`: (exit code, all that it said)."""
-        result = subprocess.run(self._command("-t"), env=self._environment(), check=False,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                timeout=30 * SLOWNESS)
+        result = self.ask("-t", stderr=subprocess.STDOUT)
         return result.returncode, result.stdout
+
+    def ask(self, *arguments, stderr=subprocess.PIPE):
+        """Runs httpd with arguments that make it say something and end."""
+        return subprocess.run(self._command(*arguments), env=self._environment(), check=False,
+                              stdout=subprocess.PIPE, stderr=stderr, text=True,
+                              timeout=30 * SLOWNESS)
 
     def start(self):
         """Starts it and waits until it answers; StartError when it does not."""

@@ -41,7 +41,9 @@ def issued(name, *, subject=SUBJECT, names=NAMES, days=2, by_authority=True):
                  "-CAcreateserial", "-out", certificate)
     else:
         _openssl(*new, "-x509", "-days", days, "-out", certificate)
-    both.write_text(key.read_text() + certificate.read_text())
+    # OpenSSL 1.1.1 finds a key beside a certificate only in the older form.
+    _openssl("pkey", "-in", key, "-traditional", "-out", both)
+    both.write_text(both.read_text() + certificate.read_text())
     return Issued(str(certificate), str(key), str(both))
 
 

@@ -43,12 +43,13 @@ def is_at_least(level, limit):
 class ErrorLog:
     """The files that a server writes its complaints to, read from a mark on."""
 
-    def __init__(self, *paths, patience=10):
+    def __init__(self, *paths, patience=10, tolerated=()):
         self._paths, self._patience = paths, patience
         self._marks = {path: 0 for path in paths}
         self._expected = []
         self._allowed = []
         self._exit_signals = []
+        self._tolerated = [_matcher(pattern) for pattern in tolerated]
 
     def mark(self):
         """Forgets what was written and announced before: a test begins. A line of which only a part
@@ -124,5 +125,5 @@ class ErrorLog:
         level = level_of(line)
         if MACHINE.search(line) or (level is not None and not is_at_least(level, "warn")):
             return False
-        announced = [matcher for _, matcher, _ in self._expected] + self._allowed
+        announced = [matcher for _, matcher, _ in self._expected] + self._allowed + self._tolerated
         return not any(matcher.search(line) for matcher in announced)

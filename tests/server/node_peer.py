@@ -83,3 +83,11 @@ def run_client(url, transport=PLAIN, **wish):
                             env=environment, check=True, capture_output=True, text=True,
                             timeout=60 * SLOWNESS)
     return json.loads(result.stdout)
+
+
+def run_socket_io_clients(server, **wish):
+    """Runs node/socket_io_clients.js through a server to its end and returns what they saw."""
+    wish = {"url": f"http://127.0.0.1:{server.port}", "path": "/socket.io/", "cookies": True, **wish}
+    result = subprocess.run(["node", "socket_io_clients.js", json.dumps(wish)], cwd=NODE,
+                            check=True, capture_output=True, text=True, timeout=90 * SLOWNESS)
+    return json.loads(result.stdout)

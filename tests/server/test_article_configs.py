@@ -245,6 +245,8 @@ def test_s1_location_behind_the_flat_line(load, text):
         wait_until(lambda line=line: line in log.read_text(), what=line)
 
 
+@pytest.mark.httpd_has("2.4.62", "a child that starts leaves the counts of byrequests alone",
+                       mpm="prefork")
 @pytest.mark.parametrize("text", [S1_17, S1_27], ids=["S1-17", "S1-27"])
 def test_s1_balancer(load, text):
     """S1-17, S1-27: three members in turn, the path `/ws` taken off; also with the balancer outside

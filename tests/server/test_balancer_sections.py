@@ -1,10 +1,8 @@
 """Where the directives of a balancer may stand, what is said of a bad value, and the example."""
 
-import pathlib
-import re
-
 import pytest
 
+import recipes
 from checked_member import CheckedMember
 from counters import is_failed
 from http_message import parse_head, upgrade_request
@@ -106,9 +104,6 @@ def test_places(mpm, section_name):
             assert code == 0, text
 
 
-EXAMPLE = pathlib.Path(__file__).parents[2] / "conf" / "wsbalance-balancer.conf"
-
-
 def test_the_example(start_once):
     """Clients come back to their member; when it is down they get another one, and the standby when
     none of the three is left (S1-01, S1-16, S1-35)."""
@@ -116,11 +111,12 @@ def test_the_example(start_once):
             CheckedMember() as standby:
         members = [one, two, three, standby]
         urls = [f"http://127.0.0.1:{member.port}" for member in members]
-        text = re.sub("LoadModule.*", "", EXAMPLE.read_text()).replace("#CustomLog", "CustomLog")
-        text = text.replace("interval=5s timeout=2s", "interval=100ms timeout=10s")
-        text = text.replace("logs/", "").replace("SlowStart 30s", "SlowStart 100ms")
-        text = re.sub(r"http://192\.0\.2\.(\d):3000", lambda found: urls[int(found[1]) - 1], text)
-        server = start_once(f"ProxyStatus On\n{TELLS}{text}")
+        table = {f"http://192.0.2.{number}:3000": url for number, url in enumerate(urls, 1)}
+        table |= {"interval=5s timeout=2s": "interval=100ms timeout=10s", "logs/": "",
+                  "SlowStart 30s": "SlowStart 100ms", "#CustomLog": "CustomLog"}
+        text = recipes.text("three-members.conf", table)
+        server = start_once(f"ProxyStatus On\n{TELLS}{text}",
+                            modules=recipes.modules("three-members.conf") + ("headers",))
         assert not server.log.matching("WSB001[89]")
         server.expect_log("WSB0531")
         server.allow_log("WSB0541")

@@ -173,6 +173,7 @@ def test_a_carrier_is_killed(start_once, conf, member, number_of_signal):
     all_quiet(server)
 
 
+@pytest.mark.httpd_has("2.4.54", "event starts a child for one that was killed", mpm="event")
 @plain_only
 @event_only
 def test_a_child_is_killed(start_once, conf, member):

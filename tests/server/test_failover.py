@@ -434,6 +434,7 @@ def test_many_balancers(start_once):
         all_quiet(server)
 
 
+@h2_peer.needs_websockets
 def test_http2(start_once):
     """A stream, which holds a thread, moves on too; and its tunnel is counted once."""
     with Player(saying(REFUSAL)) as one, Player(switch) as two:

@@ -74,6 +74,37 @@ def test_the_fewest_tunnels(start_once, raw):
     all_quiet(server)
 
 
+def test_a_balancer_of_the_main_server(start_once, raw):
+    """S1-27: a virtual host that routes to it has its method; mod_proxy alone takes byrequests."""
+    balancer, route = group(raw[:2], "bytunnels").split("ProxyPass ")
+    server = start_once(f"{balancer}\n<VirtualHost *>\nProxyPass {route}\n</VirtualHost>")
+    tunnels = Tunnels(server, raw[:2])
+    assert tunnels.open(4) == [2, 2]
+    tunnels.close(raw[0])
+    assert tunnels.open(2) == [2, 0]
+    tunnels.close()
+    all_quiet(server)
+
+
+def test_a_balancer_of_the_same_name(start_once, raw):
+    """One that inherits nothing has nothing of the main server's, its method neither."""
+    balancer, _ = group(raw[2:], "bytunnels").split("ProxyPass ")
+    own, route = group(raw[:2], "byrequests").split("ProxyPass ")
+    server = start_once(f"""{balancer}
+<VirtualHost *>
+BalancerInherit Off
+ProxyPassInherit Off
+{own.replace("lbmethod=byrequests ", "")}
+ProxyPass {route}
+</VirtualHost>""")
+    tunnels = Tunnels(server, raw[:2])
+    assert tunnels.open(4) == [2, 2]
+    tunnels.close(raw[0])
+    assert tunnels.open(2) == [1, 1]
+    tunnels.close()
+    all_quiet(server)
+
+
 @pytest.mark.parametrize("method", ["bytunnels", "byp2c"])
 def test_loadfactors(start_once, raw, method):
     """Tunnels are in proportion; of two members byp2c sees both, so it is exact there."""

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from counters import BALANCER, HEALED_SECONDS, check_busy, check_figures
+from failing_calls import FailingCalls
 from http_message import answer, get_request, read_response, switching, upgrade_request
 from ours import all_quiet
 from raw_peer import RawMember, connect
@@ -98,7 +99,7 @@ def test_the_next_member_takes_what_is_too_much(start_once, member, other, param
     client, connection = begin(server, other)
     assert finish(client, connection).get("X-Attempts") == "1"
     line, = server.log.matching(TRIED)
-    assert f"{url(member)} full (" in line and f"{url(other)} switched (" in line
+    assert f"{url(member)} full: max= or WSBalanceMaxPerMember (" in line and f"{url(other)} switched (" in line
     check_not_punished(server, member)
     check_busy(server, url(member), 2)
     check_busy(server, url(other), 1)
@@ -124,6 +125,33 @@ def test_all_are_full(start_once, member, parameters, lines):
     client.close()
     wait_for_room(server, member, 0, 1)
     open_at(server, member).close()
+    all_quiet(server)
+
+
+@pytest.fixture
+def calls():
+    failing = FailingCalls()
+    yield failing
+    failing.close()
+
+
+def test_no_local_port_is_left(start_once, calls, member):
+    """Each connection needs one; where they have run out the member is full, not down."""
+    server = start_once(conf(member, "retry=100", "WSBalanceOnMemberDown close") +
+                        f"ProxyPass /alone/ {url(member)}/ retry=100", **calls.options())
+    server.expect_log(FULL, r"all local ports for connections to it are in use", level="warn")
+    server.allow_log("AH00957", "AH00959")
+    client = open_at(server, member)
+    wait_until(lambda: server.tunnels() == 1, what="the relay to have it")
+    calls.fail_all("connect_eaddrnotavail")
+    check_full(server)
+    check_full(server, "/alone/x")
+    calls.heal("connect_eaddrnotavail")
+    check_not_punished(server, member)
+    open_at(server, member).close()
+    open_at(server, member, "/alone/x").close()
+    wait_until(lambda: server.tunnels() == 1, what="the first one to go on")
+    client.close()
     all_quiet(server)
 
 

@@ -1,14 +1,11 @@
 """socket.io, server and client: it begins with polling and upgrades, and both have to meet the same
-member of a balancer with http:// members, by one ProxyPass. What to show: 4 of issue E."""
+member of a balancer with http:// members, by one ProxyPass."""
 
 import contextlib
-import json
-import subprocess
 
 import pytest
 
 import node_peer
-from waiting import SLOWNESS
 
 pytestmark = [pytest.mark.transports("plain"),
               pytest.mark.parametrize("mpm", ["event"], indirect=True)]
@@ -37,12 +34,8 @@ ProxyPass /socket.io/ balancer://chat/socket.io/
 
 
 def run_clients(server, **wish):
-    wish = {"url": f"http://127.0.0.1:{server.port}", "path": "/socket.io/", "clients": CLIENTS,
-            "messages": MESSAGES, "cookies": True, **wish}
-    result = subprocess.run(["node", "socket_io_clients.js", json.dumps(wish)],
-                            cwd=node_peer.NODE, check=True, capture_output=True, text=True,
-                            timeout=90 * SLOWNESS)
-    return json.loads(result.stdout)
+    return node_peer.run_socket_io_clients(
+        server, **{"clients": CLIENTS, "messages": MESSAGES, **wish})
 
 
 def test_with_the_cookie(start_once, ports):

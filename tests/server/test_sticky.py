@@ -259,6 +259,7 @@ def test_nofailover(start_once, members):
         assert ask(server, cookie_for("gone")).who in "bc"
 
 
+@pytest.mark.httpd_has("2.4.56", "mod_proxy_http refuses a space in a URL")
 def test_a_url_that_goes_to_no_member(start_once, members):
     """mod_proxy_http refuses it when the member is chosen: the client's fields are its own then."""
     server = start_once(SEEN + "RewriteEngine on\n"
@@ -378,6 +379,7 @@ def test_both(start_once, members):
         assert {ask(server, path="/lb/;jsessionid=x.a").who for _ in range(9)} == {"a", "b", "c"}
 
 
+@h2_peer.needs_websockets
 def test_http2(start_once, members):
     """Requests and WebSockets over one connection, whose cookies come in a field each."""
     server = start_once("Protocols h2c http/1.1\nH2WebSockets on\n" + cluster(members, STICKY),

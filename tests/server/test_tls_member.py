@@ -28,6 +28,7 @@ HOSTS = {
     "no name check": "SSLProxyCheckPeerName off",
     "no check": "SSLProxyVerify none\nSSLProxyCheckPeerName off\nSSLProxyCheckPeerExpire off",
     "other authority": "SSLProxyCACertificateFile {other.certificate}",
+    "no authority": "SSLProxyVerify none\nSSLProxyCACertificateFile {other.certificate}",
     "certificate": "SSLProxyMachineCertificateFile {client.both}",
     "1.2 only": "SSLProxyProtocol TLSv1.2\nSSLProxyCipherSuite ECDHE-ECDSA-AES128-GCM-SHA256",
     "off": "SSLProxyEngine off",
@@ -168,7 +169,7 @@ def test_a_good_member(server, ports, member, path):
 @only_event
 @pytest.mark.parametrize("path", ["/raw/", "/https/"])
 @pytest.mark.parametrize("certificate,reason", [
-    ("self-signed", "self-signed"), ("expired", "expired"), ("wrong name", "name")])
+    ("self-signed", "self.signed"), ("expired", "expired"), ("wrong name", "name")])
 def test_a_member_with_a_bad_certificate(server, ports, member, path, certificate, reason):
     member.use(issued(certificate, **BAD[certificate]).server_context())
     check_refused(server, ports["strict"], member, reason, path)
@@ -195,7 +196,27 @@ def test_checks_that_are_off(server, ports, member, host, certificate):
 @only_event
 def test_a_check_that_is_off_leaves_the_others(server, ports, member):
     member.use(issued("self-signed", **BAD["self-signed"]).server_context())
-    check_refused(server, ports["no name check"], member, "self-signed")
+    check_refused(server, ports["no name check"], member, "self.signed")
+
+
+@only_event
+@pytest.mark.parametrize("certificate,reason", [
+    ("wrong name", "SSLProxyCheckPeerName"), ("expired", "SSLProxyCheckPeerExpire")])
+def test_what_is_checked_in_any_case(server, ports, member, certificate, reason):
+    """S2-25: without SSLProxyVerify name and time are, and the line says which was wrong."""
+    server.allow_log(r"\[ssl:warn\]")
+    member.use(issued(certificate, **BAD[certificate]).server_context())
+    check_refused(server, ports["no authority"], member, reason)
+
+
+@only_event
+def test_nobody_is_asked_who_it_is(server, ports, member):
+    """S2-25: ... and nothing else: any certificate with the name and the time is good."""
+    member.use(issued("self-signed", **BAD["self-signed"]).server_context())
+    pair = open_tunnel(ports["no authority"], member)
+    check_alive(pair)
+    pair.close()
+    all_quiet(server)
 
 
 # -- What httpd shows and asks for ----------------------------------------------------------------

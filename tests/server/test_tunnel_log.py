@@ -419,7 +419,7 @@ ProxyPass /raw/ {transport.member_url('ws', member.port)}
 
 # -- Start ----------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("target,number", [("missing/tunnels.json", "WSB0307"),
+@pytest.mark.parametrize("target,number", [("/tmp", "WSB0307"),
                                            ("|/missing/program", "WSB0308")])
 def test_a_log_that_cannot_be_opened_stops_the_start(target, number):
     server = Httpd("event", f'WSBalanceLog "{target}"')
@@ -436,6 +436,7 @@ def test_a_log_that_cannot_be_opened_stops_the_start(target, number):
     ('WSBalanceLog x "%h"', "'%h' is neither %{name}x nor %%"),
     ('WSBalanceLog off "%{time}x"', "WSBalanceLog off takes no format"),
     ('WSBalanceLog "|"', "is neither a file nor |program"),
+    ("WSBalanceLog missing/x.json", "missing/, for the log 'missing/x.json'"),
     ("<Location />\nWSBalanceLog x\n</Location>", "WSBalanceLog not allowed")])
 def test_a_mistake_is_told_in_words(line, words):
     server = Httpd("event", line)

@@ -55,6 +55,12 @@ TEST_CASE("only a member that is down is put in error", "[balance]") {
   }
 }
 
+TEST_CASE("maxattempts= of mod_proxy is how often it is tried again", "[balance]") {
+  CHECK(tries_for_attempts(4) == 5);
+  CHECK(tries_for_attempts(0) == 1);
+  CHECK(tries_for_attempts(-1) == 1);
+}
+
 TEST_CASE("tries end by their number", "[balance]") {
   const TryLimits limits{.tries = 3, .time = milliseconds(30'000)};
   CHECK(time_for_try(limits, 2, milliseconds(0), milliseconds(10'000)) == milliseconds(10'000));
