@@ -62,16 +62,6 @@ void look_at_members(const server_rec* server, const proxy_balancer& balancer) {
                balancer.s->name, full_name(*members[0]->s));
 }
 
-// The balancer of the same name; null: there is none.
-const proxy_balancer* find_balancer(const apr_array_header_t& balancers,
-                                    const proxy_balancer& like) {
-  for (int i = 0; i < balancers.nelts; ++i) {
-    const proxy_balancer& balancer = ElementsOf<proxy_balancer>(&balancers)[i];
-    if (std::string_view(balancer.s->name) == like.s->name) return &balancer;
-  }
-  return nullptr;
-}
-
 void tell_what_is_missing(const server_rec* server, const proxy_balancer& balancer) {
   ap_log_error(
       APLOG_MARK, APLOG_WARNING, 0, server,
@@ -100,8 +90,9 @@ void complete_balancer_routes(apr_pool_t* pool, const server_rec* main) {
   }
 }
 
-void inherit_methods(const server_rec* main) {
-  const apr_array_header_t& of_main = *proxy_of(main).balancers;
+void inherit_methods(apr_pool_t* temporary, const server_rec* main) {
+  auto* const conf_of_main =
+      static_cast<proxy_server_conf*>(ap_get_module_config(main->module_config, &proxy_module));
   for (const server_rec* server = main->next; server != nullptr; server = server->next) {
     const proxy_server_conf& proxy = proxy_of(server);
     if (!proxy.inherit && !proxy.ppinherit) continue;  // Its balancers are its own.
@@ -109,7 +100,8 @@ void inherit_methods(const server_rec* main) {
     for (int i = 0; i < balancers.nelts; ++i) {
       proxy_balancer& balancer = ElementsOf<proxy_balancer>(&balancers)[i];
       if (std::string_view(balancer.s->lbpname) != "byrequests") continue;
-      const proxy_balancer* const base = find_balancer(of_main, balancer);
+      const proxy_balancer* const base =
+          ap_proxy_get_balancer(temporary, conf_of_main, balancer.s->name, 0);
       if (base == nullptr) continue;
       balancer.lbmethod = base->lbmethod;
       apr_cpystrn(balancer.s->lbpname, base->s->lbpname, sizeof(balancer.s->lbpname));

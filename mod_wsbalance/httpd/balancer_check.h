@@ -17,7 +17,7 @@ void complete_balancer_routes(apr_pool_t* pool, const server_rec* main);
 // it all else of the main server's, and byrequests (merge_balancers()); whether the virtual host has
 // asked for that cannot be seen. To be called before mod_proxy_balancer's post_config, which reads
 // the name.
-void inherit_methods(const server_rec* main);
+void inherit_methods(apr_pool_t* temporary, const server_rec* main);
 
 // Warns of balancers without mod_proxy_balancer, and of one whose first member alone is a hot standby:
 // who writes that often means the preferred one.

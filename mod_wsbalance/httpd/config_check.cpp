@@ -123,7 +123,7 @@ int on_check_config(apr_pool_t* pool, apr_pool_t*, apr_pool_t* temporary, server
     MemberCheck(temporary, server).look_at_all();
     check_tunnel_directives(server);
     check_sticky_directives(server);
-    inherit_methods(server);
+    inherit_methods(temporary, server);
     check_balancers(server);
     complete_balancer_routes(pool, server);
     return OK;

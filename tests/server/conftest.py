@@ -18,6 +18,7 @@ import h2_peer
 import httpd_config
 import raw_peer
 import ws_peer
+from failing_calls import FailingCalls
 from httpd_env import Httpd
 from transport import PLAIN, TRANSPORTS, USUAL
 from waiting import SLOWNESS
@@ -153,6 +154,14 @@ def pytest_runtest_makereport():
         for server in _servers:
             lines = server.log.lines()[-25:]
             report.sections.append((f"error log of port {server.port}", "\n".join(lines)))
+
+
+@pytest.fixture
+def calls():
+    """System calls of the test's server that fail on demand; start it with `calls.options()`."""
+    failing = FailingCalls()
+    yield failing
+    failing.close()
 
 
 @pytest.fixture(scope="module")

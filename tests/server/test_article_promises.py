@@ -8,7 +8,6 @@ import pytest
 
 import httpd_config
 from carrying import ROOM
-from failing_calls import FailingCalls
 from http_message import answer, get_request, read_response, upgrade_request
 from ours import check_echo
 from ports import refusing_port
@@ -109,13 +108,6 @@ WSBalanceLog tunnels.json
 # -- Why a member cannot be reached ---------------------------------------------------------------
 
 HINT = r"setsebool -P httpd_can_network_connect on"
-
-
-@pytest.fixture
-def calls():
-    found = FailingCalls()
-    yield found
-    found.close()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import signal
 import pytest
 
 from counters import BALANCER, HEALED_SECONDS, check_busy, check_figures
-from failing_calls import FailingCalls
 from http_message import answer, get_request, read_response, switching, upgrade_request
 from ours import all_quiet
 from raw_peer import RawMember, connect
@@ -126,13 +125,6 @@ def test_all_are_full(start_once, member, parameters, lines):
     wait_for_room(server, member, 0, 1)
     open_at(server, member).close()
     all_quiet(server)
-
-
-@pytest.fixture
-def calls():
-    failing = FailingCalls()
-    yield failing
-    failing.close()
 
 
 def test_no_local_port_is_left(start_once, calls, member):

@@ -3,7 +3,6 @@ memory. The one handshake gets 503, the one tunnel ends with `resources`, the ch
 
 import pytest
 
-from failing_calls import FailingCalls
 from filter_module import load_line
 from frames import TEXT, client_frame, frame, read_frame
 from http_message import get_request, parse_head, read_response, switching, upgrade_request
@@ -16,13 +15,6 @@ pytestmark = pytest.mark.skipif(SLOWNESS != 1.0, reason="the sanitizer has its o
 
 event_only = pytest.mark.parametrize("mpm", ["event"], indirect=True)
 plain_only = pytest.mark.transports("plain")
-
-
-@pytest.fixture
-def calls():
-    failing = FailingCalls()
-    yield failing
-    failing.close()
 
 
 @pytest.fixture
